@@ -1,0 +1,215 @@
+//! Kubeconfigs with one client certificate, as kubeadm writes them, and what any kubeconfig says.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::observed::{CredentialSeen, KubeconfigFacts};
+use crate::pki::{self, MAX_INPUT, PrivateKey};
+use crate::resource::KubeconfigSpec;
+
+/// The kubeconfig, byte for byte as client-go's `clientcmd.WriteToFile` writes it for kubeadm. The certificates and the
+/// key are PEM.
+#[must_use]
+pub fn render(spec: &KubeconfigSpec, ca: &str, certificate: &str, key: &str) -> Zeroizing<String> {
+    let scalar = |text: &str| crate::yaml::to_string(&Value::from(text)).trim_end().to_owned();
+    let (cluster, server, user) = (scalar(&spec.cluster), scalar(&spec.server), scalar(&spec.user));
+    let context = scalar(&format!("{}@{}", spec.user, spec.cluster));
+    let (ca, certificate) = (STANDARD.encode(ca), STANDARD.encode(certificate));
+    let key = Zeroizing::new(STANDARD.encode(key));
+    Zeroizing::new(format!(
+        "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: {ca}
+    server: {server}
+  name: {cluster}
+contexts:
+- context:
+    cluster: {cluster}
+    user: {user}
+  name: {context}
+current-context: {context}
+kind: Config
+users:
+- name: {user}
+  user:
+    client-certificate-data: {certificate}
+    client-key-data: {}
+",
+        key.as_str()
+    ))
+}
+
+/// What the current context of a kubeconfig amounts to. `issuer` is the PEM of the CA that is wanted in it.
+///
+/// # Errors
+/// In words, without anything of the content, where no client could use it.
+pub fn inspect(bytes: &[u8], issuer: Option<&[u8]>) -> Result<KubeconfigFacts, String> {
+    if bytes.len() > MAX_INPUT {
+        return Err(format!("it is larger than {MAX_INPUT} bytes"));
+    }
+    // The parser's own message would quote the line, and with it perhaps a key.
+    let config: Config = serde_yaml::from_slice(bytes).map_err(|error| match error.location() {
+        Some(place) => format!("it is no kubeconfig, by line {}", place.line()),
+        None => "it is no kubeconfig".to_owned(),
+    })?;
+    if !(config.kind.is_empty() || config.kind == "Config") {
+        return Err("its kind is not Config".into());
+    }
+    let context = find(config.contexts, &config.current_context).ok_or("its current context is not in it")?.context;
+    let cluster = find(config.clusters, &context.cluster).ok_or("the cluster of its current context is not in it")?;
+    let user = find(config.users, &context.user).ok_or("the user of its current context is not in it")?.user;
+    let ca_is_issuer = issuer.map(|issuer| embeds(cluster.cluster.certificate_authority_data.as_deref(), issuer));
+    Ok(KubeconfigFacts {
+        cluster: context.cluster,
+        server: cluster.cluster.server,
+        user: context.user,
+        context: config.current_context,
+        ca_is_issuer,
+        credential: credential(user, issuer),
+    })
+}
+
+/// The credential, in client-go's order: data counts before files.
+fn credential(user: User, issuer: Option<&[u8]>) -> CredentialSeen {
+    let others = [
+        ("exec", user.exec.is_some()),
+        ("auth-provider", user.auth_provider.is_some()),
+        ("token", user.token.is_some()),
+        ("tokenFile", user.token_file.is_some()),
+        ("username", user.username.is_some()),
+    ];
+    if let Some((name, _)) = others.into_iter().find(|(_, is_there)| *is_there) {
+        return CredentialSeen::Other(name.into());
+    }
+    match (user.client_certificate_data, user.client_key_data, user.client_certificate, user.client_key) {
+        (Some(certificate), Some(key), ..) => embedded(&certificate, &key.0, issuer),
+        (None, None, Some(certificate), Some(key)) => CredentialSeen::Files { certificate, key },
+        (None, None, None, None) => CredentialSeen::Other("none".into()),
+        _ => CredentialSeen::Other("a certificate and key of which not both are there, or one is in a file".into()),
+    }
+}
+
+/// An embedded certificate with its key.
+fn embedded(certificate: &str, key: &str, issuer: Option<&[u8]>) -> CredentialSeen {
+    let pem = decode(certificate);
+    let key = decode(key).and_then(|pem| PrivateKey::from_pem(&pem).ok());
+    let pair = pem.as_ref().zip(key).is_some_and(|(pem, key)| pki::keys_match(pem, &key));
+    let certificate = match &pem {
+        Some(pem) => pki::inspect(pem, issuer).map(Box::new),
+        None => Err("it is not base64".into()),
+    };
+    CredentialSeen::Embedded { certificate, pair }
+}
+
+/// The issuer's certificate, of which the first counts, is among the embedded ones.
+fn embeds(data: Option<&str>, issuer: &[u8]) -> bool {
+    let embedded = data.and_then(decode).and_then(|pem| pki::certificate_ders(&pem).ok()).unwrap_or_default();
+    pki::certificate_ders(issuer).is_ok_and(|ders| ders.first().is_some_and(|der| embedded.contains(der)))
+}
+
+fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let compact = Zeroizing::new(text.split_ascii_whitespace().collect::<String>());
+    STANDARD.decode(compact.as_bytes()).ok().map(Zeroizing::new)
+}
+
+/// An entry of one of the three lists.
+trait Named {
+    fn name(&self) -> &str;
+}
+
+/// The first entry of that name, which is the one that client-go keeps.
+fn find<T: Named>(list: Option<Vec<T>>, name: &str) -> Option<T> {
+    list?.into_iter().find(|entry| entry.name() == name)
+}
+
+macro_rules! named {
+    ($($entry:ident),*) => {$(
+        impl Named for $entry {
+            fn name(&self) -> &str {
+                &self.name
+            }
+        }
+    )*};
+}
+named!(NamedCluster, NamedContext, NamedUser);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Config {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    current_context: String,
+    clusters: Option<Vec<NamedCluster>>,
+    contexts: Option<Vec<NamedContext>>,
+    users: Option<Vec<NamedUser>>,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    name: String,
+    cluster: Cluster,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Cluster {
+    #[serde(default)]
+    server: String,
+    certificate_authority_data: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NamedContext {
+    name: String,
+    context: Context,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    #[serde(default)]
+    cluster: String,
+    #[serde(default)]
+    user: String,
+}
+
+#[derive(Deserialize)]
+struct NamedUser {
+    name: String,
+    #[serde(default)]
+    user: User,
+}
+
+/// A user. Secrets are cleared from memory when it goes; of other credentials only the presence is read.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct User {
+    client_certificate: Option<String>,
+    client_certificate_data: Option<String>,
+    client_key: Option<String>,
+    client_key_data: Option<Secret>,
+    token: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<serde::de::IgnoredAny>,
+    username: Option<serde::de::IgnoredAny>,
+    auth_provider: Option<serde::de::IgnoredAny>,
+    exec: Option<serde::de::IgnoredAny>,
+}
+
+/// Text that is cleared from memory when it goes.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Secret(Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+#[cfg(test)]
+mod tests;
