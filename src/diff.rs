@@ -1,6 +1,137 @@
 //! What differs between what is wanted and what was seen: pure verdicts, one file a kind of resource.
 
 pub mod certificate;
+pub mod directory;
+pub mod file;
 pub mod key_pair;
 pub mod kubeconfig;
 pub mod mode;
+pub mod object;
+pub mod tokens;
+pub mod value;
+
+use std::collections::BTreeSet;
+
+use crate::diff::certificate::IssuerState;
+use crate::observed::{Observed, Obstacle, ObstacleKind, Seen};
+use crate::resource::{CaRef, CertificateSpec, Id, Issuer, Resource, Spec, Want};
+use crate::verdict::{Difference, Verdict};
+
+/// Judges a resource. `observed` has what else counts: the CA that signs it, the witnesses of an earlier one. `now` is in seconds
+/// since 1970.
+#[must_use]
+pub fn judge(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) -> Verdict {
+    match &resource.want {
+        Want::Absent(_) if matches!(seen, Seen::Absent) => Verdict::Same,
+        Want::Absent(_) => match seen {
+            Seen::Obstacle(obstacle) => refuse_obstacle(obstacle),
+            _ => Verdict::Remove,
+        },
+        Want::Present(spec) => match seen {
+            Seen::Obstacle(obstacle) => judge_obstacle(spec, obstacle),
+            seen => judge_present(spec, seen, observed, now),
+        },
+    }
+}
+
+fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Verdict {
+    match (spec, seen) {
+        (Spec::Certificate(spec), Seen::Absent | Seen::Certificate(_)) => {
+            let seen = if let Seen::Certificate(seen) = seen { Some(seen) } else { None };
+            judge_certificate(spec, seen, observed, now)
+        }
+        (Spec::KeyPair(spec), Seen::Absent) => key_pair::judge(spec, None, witness(&spec.witnesses, observed)),
+        (Spec::KeyPair(spec), Seen::KeyPair(seen)) => key_pair::judge(spec, Some(seen), witness(&spec.witnesses, observed)),
+        (Spec::Kubeconfig(spec), Seen::Absent) => kubeconfig::judge(spec, None, &issuer(&spec.issuer, observed, now), now),
+        (Spec::Kubeconfig(spec), Seen::Kubeconfig(seen)) => {
+            kubeconfig::judge(spec, Some(seen), &issuer(&spec.issuer, observed, now), now)
+        }
+        (_, Seen::Absent) => Verdict::Create,
+        (Spec::Directory(spec), Seen::Directory(mode)) => directory::judge(spec, *mode),
+        (Spec::File(spec), Seen::File(seen)) => file::judge(spec, seen),
+        (Spec::Tokens(spec), Seen::Tokens(seen)) => tokens::judge(spec, seen, now),
+        (Spec::Object(wanted), Seen::Object(seen)) => object::judge(wanted, seen.as_ref()),
+        _ => Verdict::Refuse("what was seen there is of another kind than what is wanted".to_owned()),
+    }
+}
+
+fn judge_certificate(spec: &CertificateSpec, seen: Option<&crate::observed::CertificateSeen>, observed: &Observed, now: i64) -> Verdict {
+    match &spec.issuer {
+        Issuer::SelfSigned { witnesses } => {
+            certificate::judge(spec, seen, &IssuerState::Absent, witness(witnesses, observed), now)
+        }
+        Issuer::Ca(ca) => certificate::judge(spec, seen, &issuer(ca, observed, now), None, now),
+    }
+}
+
+/// The first of the witnesses that is there.
+fn witness<'a>(witnesses: &'a [Id], observed: &Observed) -> Option<&'a Id> {
+    witnesses.iter().find(|id| matches!(observed.get(id), Some(Ok(seen)) if !matches!(seen, Seen::Absent)))
+}
+
+fn issuer(ca: &CaRef, observed: &Observed, now: i64) -> IssuerState {
+    match observed.get(&ca.id) {
+        Some(Ok(Seen::Certificate(seen))) => IssuerState::of(Some(seen), now),
+        Some(Ok(Seen::Absent)) | None => IssuerState::Absent,
+        Some(Ok(_)) => IssuerState::Unusable(format!("{} is no file", ca.certificate)),
+        Some(Err(error)) => IssuerState::Unusable(error.to_string()),
+    }
+}
+
+/// A link or an empty folder in a file's place gives way: nothing is lost with it. Everything else is somebody's.
+fn judge_obstacle(spec: &Spec, obstacle: &Obstacle) -> Verdict {
+    let protected = match spec {
+        Spec::Directory(_) | Spec::KeyPair(_) => true,
+        Spec::Certificate(spec) => matches!(spec.issuer, Issuer::SelfSigned { .. }),
+        _ => false,
+    };
+    match obstacle.kind {
+        ObstacleKind::Link if !protected => Verdict::Update(vec![Difference::new("type", "a link", "a file")]),
+        ObstacleKind::EmptyDirectory if !protected => {
+            Verdict::Update(vec![Difference::new("type", "an empty folder", "a file")])
+        }
+        _ => refuse_obstacle(obstacle),
+    }
+}
+
+fn refuse_obstacle(obstacle: &Obstacle) -> Verdict {
+    let what = match obstacle.kind {
+        ObstacleKind::EmptyDirectory => "an empty folder",
+        ObstacleKind::Directory => "a folder with something in it",
+        ObstacleKind::Link => "a link that leads nowhere",
+        ObstacleKind::File => "a file",
+        ObstacleKind::Special => "a socket, pipe or device",
+    };
+    Verdict::Refuse(format!("{} is {what}, which planekeeper does not touch; move it away", obstacle.path))
+}
+
+/// Modes and owners are all that an update is about.
+#[must_use]
+pub fn only_modes(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Update(differences) if mode::only_modes(differences))
+}
+
+/// The fields in which two wishes for one resource differ: what a change of the configuration accounts for.
+#[must_use]
+pub fn fields_between(before: &Want, after: &Want) -> BTreeSet<String> {
+    let differences = match (before, after) {
+        (Want::Present(Spec::File(before)), Want::Present(Spec::File(after))) => {
+            let mode = |spec: &crate::resource::FileSpec| crate::observed::Mode { mode: spec.mode, owner: spec.owner };
+            let mut found = file::differences(&after.content, file::bytes(&before.content).as_bytes());
+            found.extend(mode::between("", mode(before), mode(after)));
+            found
+        }
+        (Want::Present(Spec::Object(before)), Want::Present(Spec::Object(after))) => {
+            value::differences(before, after, value::Extent::Whole)
+        }
+        (Want::Present(Spec::Certificate(before)), Want::Present(Spec::Certificate(after))) => {
+            certificate::between(&before.profile, &after.profile)
+        }
+        (Want::Present(Spec::Kubeconfig(before)), Want::Present(Spec::Kubeconfig(after))) => {
+            kubeconfig::between(before, after)
+        }
+        (Want::Present(Spec::Tokens(before)), Want::Present(Spec::Tokens(after))) => tokens::between(before, after),
+        _ => Vec::new(),
+    };
+    differences.into_iter().map(|difference| difference.field).collect()
+}

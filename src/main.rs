@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! The command `planekeeper`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    planekeeper::cli::main()
+}

@@ -26,14 +26,21 @@ pub struct Repair {
 #[must_use]
 pub fn exact(path: &str, seen: Mode, mode: u32, owner: Owner) -> Option<Repair> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let mut differences = Vec::new();
-    if seen.mode != mode {
-        differences.push(Difference::new(format!("{name} mode"), octal(seen.mode), octal(mode)));
-    }
-    if seen.owner != owner {
-        differences.push(Difference::new(format!("{name} owner"), pair(seen.owner), pair(owner)));
-    }
+    let differences = between(&format!("{name} "), seen, Mode { mode, owner });
     (!differences.is_empty()).then(|| Repair { path: path.to_owned(), mode, owner, differences })
+}
+
+/// The differences of mode and owner: the fields `mode` and `owner`, after a prefix where a resource has several files.
+#[must_use]
+pub fn between(prefix: &str, seen: Mode, wanted: Mode) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if seen.mode != wanted.mode {
+        differences.push(Difference::new(format!("{prefix}mode"), octal(seen.mode), octal(wanted.mode)));
+    }
+    if seen.owner != wanted.owner {
+        differences.push(Difference::new(format!("{prefix}owner"), pair(seen.owner), pair(wanted.owner)));
+    }
+    differences
 }
 
 /// As [`exact`], for a file that a person may have brought along: its mode counts only where it gives away a

@@ -1,0 +1,60 @@
+//! The command line: arguments in, text or JSON out, exit codes.
+
+pub mod arguments;
+pub mod configuration;
+pub mod exit;
+pub mod join;
+pub mod json;
+pub mod output;
+pub mod progress;
+pub mod run;
+pub mod text;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, CertsCommand, Command, ConfigCommand, ImagesCommand};
+use exit::{Exit, Failure};
+
+/// Runs the command that the process was called with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap would leave with 2, which `plan --detailed-exitcode` means something else by.
+            let asked = !error.use_stderr();
+            let _ = error.print();
+            return if asked { Exit::Done } else { Exit::WrongCall }.into();
+        }
+    };
+    match dispatch(&arguments) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::error(&failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
+    let config = arguments.config.as_path();
+    let format = arguments.output;
+    match &arguments.command {
+        Command::Reconcile(sandbox) => run::reconcile(config, sandbox, format),
+        Command::Plan { sandbox, detailed_exitcode } => run::plan(config, sandbox, format, *detailed_exitcode),
+        Command::Config(ConfigCommand::Print) => configuration::print(config, format),
+        Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
+        Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),
+        Command::Images(ImagesCommand::List) => configuration::images(config, format),
+        Command::Certs(CertsCommand::List(sandbox)) => run::certs(config, sandbox, format),
+        Command::JoinCommand(sandbox) => join::command(config, sandbox, format),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "planekeeper", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The arguments, and the manual that `--help` prints.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a Kubernetes control plane as one file says it should be.
+///
+/// The file holds kubeadm's own kinds: ClusterConfiguration, InitConfiguration, KubeletConfiguration,
+/// KubeProxyConfiguration; an audit Policy, if you like; and PlanekeeperConfiguration for what kubeadm has no word for.
+/// planekeeper compares it with what is there, makes what is missing, repairs what differs, and touches nothing else. Run
+/// it as often as you like.
+#[derive(Debug, Parser)]
+#[command(name = "planekeeper", version, max_term_width = 100, after_long_help = MANUAL)]
+pub struct Arguments {
+    /// The configuration: a file, or a folder whose *.yaml, *.yml and *.json are read in the order of their names
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "PATH",
+        env = "PLANEKEEPER_CONFIG",
+        default_value = "/etc/planekeeper/"
+    )]
+    pub config: PathBuf,
+
+    /// How results are printed
+    #[arg(long, short, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const MANUAL: &str = "\
+Examples:
+  planekeeper reconcile --config examples/single-node.yaml --root ./sandbox
+      make in ./sandbox the host that the file describes; again: repair it
+  planekeeper plan --config cluster.yaml --root ./sandbox --detailed-exitcode
+      say what would change, field by field; exit with 2 if anything would
+  planekeeper config validate --config cluster.yaml -o json
+      every problem of a file at once, for an editor or CI
+
+Exit codes:
+   0  done, or nothing to do
+   1  failed, held or refused
+   2  plan --detailed-exitcode only: there are changes
+  64  wrong call
+  75  another planekeeper works on this host
+  77  not permitted
+  78  the configuration is invalid, and nothing was touched
+
+Environment:
+  PLANEKEEPER_CONFIG  the configuration, where --config is not given
+  NO_COLOR            set and not empty: no colour on a terminal
+
+Files, below --root:
+  /etc/kubernetes, /var/lib/kubelet   what kubeadm would make there
+  /cluster                            the cluster's objects, one YAML file each
+  /var/lib/planekeeper                planekeeper's own: its lock, the last good configuration, and
+                                      the bootstrap tokens that it has made or met
+";
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the host what the configuration says, and touch nothing that is so already
+    ///
+    /// What is missing is made, what differs is put right, certificates that near their end are made anew. CAs, service
+    /// account keys and whatever lies in the way of a file are never overwritten: planekeeper says so and leaves them.
+    /// A run that was killed or failed is continued by running it again.
+    Reconcile(Sandbox),
+
+    /// Say what reconcile would change, field by field, with its cause and its effect; write nothing
+    Plan {
+        /// The host.
+        #[command(flatten)]
+        sandbox: Sandbox,
+        /// Exit with 2 if there are changes
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+
+    /// Look at the configuration alone
+    #[command(subcommand)]
+    Config(ConfigCommand),
+
+    /// Container images
+    #[command(subcommand)]
+    Images(ImagesCommand),
+
+    /// Certificates
+    #[command(subcommand)]
+    Certs(CertsCommand),
+
+    /// Print the kubeadm commands that join nodes to the cluster; they hold a bootstrap token, which is a secret
+    JoinCommand(Sandbox),
+
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What a command works on.
+#[derive(Args, Debug)]
+pub struct Sandbox {
+    /// The folder that stands for the host; reconcile makes it if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub root: PathBuf,
+}
+
+/// Commands about the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the configuration with every default filled in
+    Print,
+    /// Check the configuration, and print every problem with its file, line and field
+    Validate,
+    /// Print the configuration in kubeadm's newest stable version, v1beta4
+    Migrate,
+}
+
+/// Commands about images.
+#[derive(Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// List the images that the configuration needs
+    List,
+}
+
+/// Commands about certificates.
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// List certificates, when they end and when they are renewed
+    List(Sandbox),
+}

@@ -1,0 +1,62 @@
+//! Exit codes, the same for every command.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// How a command ends. From 64 on the numbers are those of sysexits.h, which systemd shows by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done, or nothing to do.
+    Done,
+    /// 1: failed, held or refused.
+    Failed,
+    /// 2: `plan --detailed-exitcode` found changes.
+    Changes,
+    /// 64: the call is wrong.
+    WrongCall,
+    /// 75: another planekeeper works on this host.
+    Locked,
+    /// 77: not permitted.
+    NotPermitted,
+    /// 78: the configuration is invalid, and nothing was touched.
+    InvalidConfiguration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Changes => 2,
+            Exit::WrongCall => 64,
+            Exit::Locked => 75,
+            Exit::NotPermitted => 77,
+            Exit::InvalidConfiguration => 78,
+        })
+    }
+}
+
+/// A command that could not do what it was asked, and the code that says so.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code.
+    pub exit: Exit,
+    /// What went wrong and what to do, for a person.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// An operation that the system refused: 77 where it is a matter of permission, else 1.
+    #[must_use]
+    pub fn of_io(operation: &str, path: &Path, error: &std::io::Error) -> Self {
+        let denied = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
+        let exit = if denied { Exit::NotPermitted } else { Exit::Failed };
+        Self::new(exit, format!("cannot {operation} {}: {error}", path.display()))
+    }
+}

@@ -1,0 +1,143 @@
+//! Plans and reports for programs: `planekeeper.dev/v1alpha1`, stable.
+
+use serde_json::{Value, json};
+
+use crate::cli::run::Context;
+use crate::engine::Report;
+use crate::plan::{Action, Cause, Change, Plan, Step};
+use crate::resource::Effect;
+
+/// A plan.
+#[must_use]
+pub fn plan(context: &Context<'_>, plan: &Plan) -> Value {
+    let mut value = head(context, "Plan");
+    value["changes"] = plan.steps.iter().map(step).collect();
+    left(&mut value, plan);
+    value["summary"] = summary(plan, &plan.steps);
+    value
+}
+
+/// A report.
+#[must_use]
+pub fn report(context: &Context<'_>, report: &Report) -> Value {
+    let mut value = head(context, "Report");
+    value["converged"] = report.converged().into();
+    value["passes"] = report.passes.into();
+    value["done"] = report.done.iter().map(step).collect();
+    value["failed"] =
+        report.failed.iter().map(|failed| json!({"resource": failed.id.0, "error": failed.error.chain()})).collect();
+    value["unsettled"] = report.left.steps.iter().map(step).collect();
+    left(&mut value, &report.left);
+    value["summary"] = summary(&report.left, &report.done);
+    value
+}
+
+fn head(context: &Context<'_>, kind: &str) -> Value {
+    json!({
+        "apiVersion": "planekeeper.dev/v1alpha1",
+        "kind": kind,
+        "node": context.cluster.node.name,
+        "kubernetesVersion": context.cluster.version.to_string(),
+        "configuration": context.config.display().to_string(),
+    })
+}
+
+fn left(value: &mut Value, plan: &Plan) {
+    value["held"] = plan.held.iter().map(|held| json!({"resource": held.id.0, "reason": held.reason})).collect();
+    value["refused"] =
+        plan.refused.iter().map(|refused| json!({"resource": refused.id.0, "reason": refused.reason})).collect();
+    value["forbidden"] = plan
+        .forbidden
+        .iter()
+        .map(|change| {
+            json!({
+                "field": change.field, "before": change.before, "after": change.after,
+                "source": change.place.as_ref().map(ToString::to_string), "reason": change.reason,
+            })
+        })
+        .collect();
+    value["waiting"] =
+        plan.waiting.iter().map(|waiting| json!({"resource": waiting.id.0, "on": waiting.on.0})).collect();
+    value["reported"] = plan.reported.iter().map(step).collect();
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "resource": step.id.0,
+        "phase": step.phase,
+        "action": action(step.action),
+        "cause": cause(&step.cause),
+        "source": source(&step.cause),
+        "effect": effect(&step.effect),
+        "fields": step.changes.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+fn change(change: &Change) -> Value {
+    let operation = match (&change.difference.before, &change.difference.after) {
+        (None, _) => "add",
+        (_, None) => "remove",
+        _ => "replace",
+    };
+    json!({
+        "field": change.difference.field,
+        "op": operation,
+        "before": change.difference.before,
+        "after": change.difference.after,
+        "cause": cause(&change.cause),
+        "source": source(&change.cause),
+    })
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Repair => "repair",
+        Action::Renew => "renew",
+        Action::Remove => "remove",
+    }
+}
+
+fn cause(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Configuration(_) => "configuration",
+        Cause::Drift => "drift",
+        Cause::Age => "age",
+        Cause::Version => "version",
+        Cause::Adoption => "adoption",
+    }
+}
+
+fn source(cause: &Cause) -> Option<String> {
+    match cause {
+        Cause::Configuration(place) => place.as_ref().map(ToString::to_string),
+        _ => None,
+    }
+}
+
+fn effect(effect: &Effect) -> Value {
+    match effect {
+        Effect::None => json!({"kind": "none"}),
+        Effect::Reload(target) => json!({"kind": "reload", "target": target}),
+        Effect::Restart(target) => json!({"kind": "restart", "target": target}),
+        Effect::RestartKubelet => json!({"kind": "restart", "target": "kubelet"}),
+        Effect::Api => json!({"kind": "api"}),
+    }
+}
+
+fn summary(plan: &Plan, steps: &[Step]) -> Value {
+    let count = |action: Action| steps.iter().filter(|step| step.action == action).count();
+    json!({
+        "create": count(Action::Create),
+        "update": count(Action::Update),
+        "repair": count(Action::Repair),
+        "renew": count(Action::Renew),
+        "remove": count(Action::Remove),
+        "refused": plan.refused.len() + plan.forbidden.len(),
+        "held": plan.held.len(),
+        "waiting": plan.waiting.len(),
+        "reported": plan.reported.len(),
+        "unchanged": plan.unchanged,
+    })
+}

@@ -1,0 +1,253 @@
+//! Plans and reports for people. The last line of each is stable: others may read it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::cli::output::color;
+use crate::cli::run::Context;
+use crate::engine::Report;
+use crate::plan::{Action, Cause, Change, Plan, Step};
+use crate::resource::Effect;
+
+/// Where the causes and effects stand.
+const COLUMN: usize = 64;
+
+/// The most lines that are shown of one value.
+const LINES_MAX: usize = 12;
+
+/// A plan.
+#[must_use]
+pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
+    let mut out = String::new();
+    for step in &plan.steps {
+        show_step(&mut out, step);
+    }
+    show_left(&mut out, plan);
+    if nothing(plan) {
+        return out + &unchanged(context, plan.unchanged);
+    }
+    let _ = writeln!(out, "\nPlan: {}.", summary(plan, &plan.steps));
+    if let Some(line) = restarts(&plan.steps, "Restarts") {
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+/// What a run did.
+#[must_use]
+pub fn report(context: &Context<'_>, report: &Report) -> String {
+    let mut out = String::new();
+    // What was made is told while it is made; what was changed is worth its fields.
+    for step in report.done.iter().filter(|step| step.action != Action::Create) {
+        show_step(&mut out, step);
+    }
+    for step in &report.left.steps {
+        show_line(&mut out, symbol(step.action), &step.id.0, "does not settle: what is written is not what is read back");
+    }
+    for failed in &report.failed {
+        show_line(&mut out, ("x", Some(AnsiColor::Red)), &failed.id.0, &format!("failed: {}", failed.error.chain()));
+    }
+    show_left(&mut out, &report.left);
+    if report.converged() && report.done.is_empty() && report.left.reported.is_empty() {
+        return out + &unchanged(context, report.left.unchanged);
+    }
+    let verb = if report.converged() { "Converged" } else { "Not converged" };
+    let failed = if report.failed.is_empty() { String::new() } else { format!(", {} failed", report.failed.len()) };
+    let left = Plan { steps: Vec::new(), unchanged: report.left.unchanged, ..report.left.clone() };
+    let _ = writeln!(out, "{verb}: {}{failed}.", summary(&left, &report.done));
+    if let Some(line) = restarts(&report.done, "To restart") {
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+fn nothing(plan: &Plan) -> bool {
+    plan.steps.is_empty()
+        && plan.held.is_empty()
+        && plan.refused.is_empty()
+        && plan.forbidden.is_empty()
+        && plan.waiting.is_empty()
+        && plan.reported.is_empty()
+}
+
+fn unchanged(context: &Context<'_>, count: usize) -> String {
+    let (node, config) = (&context.cluster.node.name, context.config.display());
+    format!("No changes. {node} matches {config}: {count} resources, Kubernetes {}.\n", context.cluster.version)
+}
+
+/// What is held, refused, waited for or only reported.
+fn show_left(out: &mut String, plan: &Plan) {
+    for step in &plan.reported {
+        show_line(out, ("!", Some(AnsiColor::Yellow)), &step.id.0, "drift, reported only");
+        step.changes.iter().for_each(|change| show_change(out, change));
+    }
+    for change in &plan.forbidden {
+        let place = change.place.as_ref().map(|place| format!("   {place}")).unwrap_or_default();
+        let what = format!("{}: {} -> {}", change.field, or_none(&change.before), or_none(&change.after));
+        show_line(out, ("x", Some(AnsiColor::Red)), &what, &format!("REFUSED{place}"));
+        let _ = writeln!(out, "      {}", change.reason);
+    }
+    for refused in &plan.refused {
+        show_line(out, ("x", Some(AnsiColor::Red)), &refused.id.0, "REFUSED");
+        let _ = writeln!(out, "      {}", refused.reason);
+    }
+    for held in plan.held.iter().filter(|_| plan.forbidden.is_empty()) {
+        show_line(out, ("?", Some(AnsiColor::Yellow)), &held.id.0, "held");
+        let _ = writeln!(out, "      {}", held.reason);
+    }
+    for waiting in &plan.waiting {
+        show_line(out, ("?", Some(AnsiColor::Cyan)), &waiting.id.0, &format!("known after {}", waiting.on));
+    }
+}
+
+fn or_none(value: &str) -> &str {
+    if value.is_empty() { "(none)" } else { value }
+}
+
+type Symbol = (&'static str, Option<AnsiColor>);
+
+fn symbol(action: Action) -> Symbol {
+    match action {
+        Action::Create => ("+", Some(AnsiColor::Green)),
+        Action::Update => ("~", Some(AnsiColor::Yellow)),
+        Action::Repair => ("!", Some(AnsiColor::Yellow)),
+        Action::Renew => ("r", Some(AnsiColor::Cyan)),
+        Action::Remove => ("-", Some(AnsiColor::Red)),
+    }
+}
+
+/// What was done, in one word.
+#[must_use]
+pub fn done(action: Action) -> &'static str {
+    match action {
+        Action::Create => "created",
+        Action::Update => "changed",
+        Action::Repair => "repaired",
+        Action::Renew => "renewed",
+        Action::Remove => "removed",
+    }
+}
+
+fn show_step(out: &mut String, step: &Step) {
+    let note = match (&step.effect, step.changes.is_empty()) {
+        // With no field to say it of, the cause stands beside the whole.
+        (Effect::None, true) => cause(&step.cause),
+        (effect, true) => format!("{}   {}", self::effect(effect), cause(&step.cause)),
+        (effect, false) => self::effect(effect),
+    };
+    show_line(out, symbol(step.action), &step.id.0, note.trim_end());
+    step.changes.iter().for_each(|change| show_change(out, change));
+}
+
+fn show_line(out: &mut String, (symbol, colour): Symbol, what: &str, note: &str) {
+    let style = colour.map_or_else(Style::new, color);
+    let _ = if note.is_empty() {
+        writeln!(out, "  {style}{symbol}{style:#} {what}")
+    } else {
+        writeln!(out, "  {style}{symbol}{style:#} {what:<width$}  {note}", width = COLUMN - 4)
+    };
+}
+
+fn show_change(out: &mut String, change: &Change) {
+    let field = if change.difference.field.is_empty() { "content" } else { &change.difference.field };
+    let flag = field.starts_with("--");
+    let (symbol, text) = match (&change.difference.before, &change.difference.after) {
+        (None, Some(after)) if flag => ("+", format!("{field}={after}")),
+        (Some(before), None) if flag => ("-", format!("{field}={before}")),
+        (None, Some(after)) => ("+", format!("{field}: {after}")),
+        (Some(before), None) => ("-", format!("{field}: {before}")),
+        (Some(before), Some(after)) if before.contains('\n') || after.contains('\n') => {
+            ("~", format!("{field}:\n{}{}", marked('-', before), marked('+', after)))
+        }
+        (Some(before), Some(after)) => ("~", format!("{field}: {before} -> {after}")),
+        (None, None) => ("~", field.to_owned()),
+    };
+    let cause = cause(&change.cause);
+    match text.split_once('\n') {
+        Some((first, rest)) => {
+            let _ = writeln!(out, "      {symbol} {first:<width$}  {cause}", width = COLUMN - 8);
+            for line in clipped(rest) {
+                let _ = writeln!(out, "          {line}");
+            }
+        }
+        None => {
+            let _ = writeln!(out, "      {symbol} {text:<width$}  {cause}", width = COLUMN - 8);
+        }
+    }
+}
+
+fn marked(mark: char, text: &str) -> String {
+    text.lines().fold(String::new(), |lines, line| format!("{lines}{mark} {line}\n"))
+}
+
+/// The first lines, and how many more there are.
+fn clipped(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut shown: Vec<String> = lines.iter().take(LINES_MAX).map(|line| (*line).to_owned()).collect();
+    if lines.len() > LINES_MAX {
+        shown.push(format!("({} more lines)", lines.len() - LINES_MAX));
+    }
+    shown
+}
+
+fn cause(cause: &Cause) -> String {
+    match cause {
+        Cause::Configuration(Some(place)) => place.to_string(),
+        Cause::Configuration(None) => "configuration".to_owned(),
+        Cause::Drift => "drift".to_owned(),
+        Cause::Age => "age".to_owned(),
+        Cause::Version => "version".to_owned(),
+        Cause::Adoption => "adoption".to_owned(),
+    }
+}
+
+fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::None => "no restart".to_owned(),
+        Effect::Reload(component) => format!("reload {component}"),
+        Effect::Restart(component) => format!("restart {component}"),
+        Effect::RestartKubelet => "restart kubelet".to_owned(),
+        Effect::Api => "API only".to_owned(),
+    }
+}
+
+/// The counts, those that are zero left out but for what is unchanged.
+fn summary(plan: &Plan, steps: &[Step]) -> String {
+    let count = |action: Action| steps.iter().filter(|step| step.action == action).count();
+    let counts = [
+        (count(Action::Create) , "to create", "created"),
+        (count(Action::Update), "to change", "changed"),
+        (count(Action::Repair), "to repair", "repaired"),
+        (count(Action::Renew), "to renew", "renewed"),
+        (count(Action::Remove), "to remove", "removed"),
+    ];
+    let planned = !plan.steps.is_empty() || steps.is_empty();
+    let mut parts: Vec<String> = counts
+        .iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, to_do, done)| format!("{count} {}", if planned { to_do } else { done }))
+        .collect();
+    let rest = [
+        (plan.forbidden.len() + plan.refused.len(), "refused"),
+        (plan.held.len(), "held"),
+        (plan.waiting.len(), "known later"),
+        (plan.reported.len(), "reported"),
+    ];
+    parts.extend(rest.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")));
+    parts.push(format!("{} unchanged", plan.unchanged));
+    parts.join(", ")
+}
+
+fn restarts(steps: &[Step], title: &str) -> Option<String> {
+    let names: BTreeSet<&str> = steps
+        .iter()
+        .filter_map(|step| match step.effect {
+            Effect::Restart(component) => Some(component),
+            Effect::RestartKubelet => Some("kubelet"),
+            _ => None,
+        })
+        .collect();
+    (!names.is_empty()).then(|| format!("{title}: {}.", names.into_iter().collect::<Vec<_>>().join(", ")))
+}

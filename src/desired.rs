@@ -1,0 +1,52 @@
+//! What is wanted: the configuration and the facts, as resources. Pure; it cannot fail. One file a component.
+
+pub mod bootstrap_token;
+
+use crate::cluster::Cluster;
+use crate::facts::Facts;
+use crate::resource::{Desired, Id};
+
+/// Everything that is wanted of a host. What others need comes first.
+#[must_use]
+pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
+    let components = [
+        directories::desired,
+        pki::desired,
+        kubeconfig::desired,
+        audit::desired,
+        etcd::desired,
+        apiserver::desired,
+        controller_manager::desired,
+        scheduler::desired,
+        kubelet::desired,
+        upload_config::desired,
+        kubelet_config::desired,
+        node::desired,
+        bootstrap_token::desired,
+        cluster_info::desired,
+        coredns::desired,
+        kube_dns::desired,
+        kube_proxy::desired,
+    ];
+    let mut desired = Desired::default();
+    for component in components {
+        desired.extend(component(cluster, facts));
+    }
+    skip_phases(cluster, desired)
+}
+
+/// Leaves out the phases that the configuration skips: `addon/coredns`, or all of `addon`.
+fn skip_phases(cluster: &Cluster, mut desired: Desired) -> Desired {
+    let skipped = |phase: &str| {
+        let above = phase.split_once('/').map_or(phase, |(above, _)| above);
+        cluster.skip_phases.contains(phase) || cluster.skip_phases.contains(above)
+    };
+    desired.resources.retain(|resource| !skipped(resource.phase));
+    // What waits carries no phase: it stays only while something that it could become is wanted.
+    let there: std::collections::BTreeSet<Id> = desired.resources.iter().map(|resource| resource.id.clone()).collect();
+    desired.waiting.retain(|waiting| there.contains(&waiting.on));
+    for resource in &mut desired.resources {
+        resource.needs.retain(|need| there.contains(need));
+    }
+    desired
+}

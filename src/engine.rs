@@ -1,0 +1,243 @@
+//! The engine: look, plan, apply, look again, until nothing is left to do. The only caller of [`Host::apply`].
+//!
+//! No step is remembered from one pass to the next: first boot, repair, renewal and what is left of a killed run are one path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::cluster::Cluster;
+use crate::desired::desired;
+use crate::host::{ApplyError, Host};
+use crate::observed::{ObserveError, Observed, Seen};
+use crate::plan::{self, Plan, Previous, Step};
+use crate::resource::{Desired, Id, Resource};
+
+/// The most passes of one run. A cold start takes four: the host's files, what follows from its CA, a look at the result; more
+/// means that a diff and its driver do not agree, and the report names what would not settle.
+pub const PASSES_MAX: usize = 8;
+
+/// One pass over a host: everything that was read, and what follows from it.
+pub struct Pass {
+    /// What is wanted under the facts of this pass.
+    pub desired: Desired,
+    /// What was seen.
+    pub observed: Observed,
+    /// What is to be done.
+    pub plan: Plan,
+}
+
+/// Looks at a host and plans, without writing anything.
+///
+/// # Errors
+/// The facts of the host could not be read.
+pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -> Result<Pass, ObserveError> {
+    let facts = host.facts(cluster)?;
+    let desired = desired(cluster, &facts);
+    let observed = host.observe(&desired);
+    let previous =
+        last_good.map(|last| Previous { cluster: last.clone(), desired: crate::desired::desired(last, &facts) });
+    let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), facts.now);
+    Ok(Pass { desired, observed, plan })
+}
+
+/// What a run did, and what is left.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Steps that were done, in the order in which they ended.
+    pub done: Vec<Step>,
+    /// Steps of the last pass that failed.
+    pub failed: Vec<Failed>,
+    /// What the last look still had to say: held, refused, waiting, reported; its steps would not settle.
+    pub left: Plan,
+    /// How many passes it took.
+    pub passes: usize,
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// The resource.
+    pub id: Id,
+    /// Why.
+    pub error: ApplyError,
+}
+
+impl Report {
+    /// Everything is as wanted.
+    #[must_use]
+    pub fn converged(&self) -> bool {
+        let left = &self.left;
+        self.failed.is_empty()
+            && left.steps.is_empty()
+            && left.held.is_empty()
+            && left.refused.is_empty()
+            && left.forbidden.is_empty()
+            && left.waiting.is_empty()
+    }
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A pass begins: so many steps.
+    Planned(usize),
+    /// A step begins.
+    Started(&'a Step),
+    /// A step ended.
+    Ended(&'a Step, Option<&'a ApplyError>),
+}
+
+/// Makes a host what the cluster says: bounded passes until there is nothing to do or nothing that can be done.
+///
+/// # Errors
+/// The facts of the host could not be read.
+pub fn reconcile<H: Host>(
+    host: &H,
+    cluster: &Cluster,
+    last_good: Option<&Cluster>,
+    tell: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Report, ObserveError> {
+    let mut report = Report::default();
+    loop {
+        let pass = look(host, cluster, last_good)?;
+        report.passes += 1;
+        if pass.plan.steps.is_empty() || report.passes == PASSES_MAX {
+            report.left = pass.plan;
+            return Ok(report);
+        }
+        tell(Event::Planned(pass.plan.steps.len()));
+        let outcome = apply(host, &pass, tell);
+        let stuck = outcome.done.is_empty();
+        report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));
+        report.failed = outcome.failed;
+        if stuck {
+            // Nothing that could be done was: another pass would meet the same errors.
+            report.left = pass.plan;
+            let failed: BTreeSet<&Id> = report.failed.iter().map(|failed| &failed.id).collect();
+            report.left.steps.retain(|step| !failed.contains(&step.id));
+            return Ok(report);
+        }
+    }
+}
+
+/// How many steps run at once. Making keys takes processors, writing durably waits for the disk: two for each processor
+/// keeps both busy. On one processor the steps run in their order, one by one.
+fn workers(steps: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if processors == 1 { 1 } else { (2 * processors).min(steps) }
+}
+
+#[derive(Default)]
+struct Outcome {
+    done: Vec<usize>,
+    failed: Vec<Failed>,
+}
+
+/// Where the steps of a pass stand.
+struct Queue {
+    ready: BTreeSet<usize>,
+    /// Steps that wait, with how many of their needs are not there yet.
+    waits: BTreeMap<usize, usize>,
+    running: usize,
+    outcome: Outcome,
+}
+
+/// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
+fn apply<H: Host>(host: &H, pass: &Pass, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
+    let resources: BTreeMap<&Id, &Resource> = pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
+    let steps: BTreeMap<&Id, usize> = pass.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
+    let mut followers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut queue =
+        Queue { ready: BTreeSet::new(), waits: BTreeMap::new(), running: 0, outcome: Outcome::default() };
+    for (index, step) in pass.plan.steps.iter().enumerate() {
+        let needs: Vec<usize> = resources[&step.id].needs.iter().filter_map(|need| steps.get(need).copied()).collect();
+        if needs.is_empty() {
+            queue.ready.insert(index);
+        } else {
+            queue.waits.insert(index, needs.len());
+        }
+        for need in needs {
+            followers.entry(need).or_default().push(index);
+        }
+    }
+    let work = Work { host, pass, resources, followers, tell, queue: Mutex::new(queue), changed: Condvar::new() };
+    let workers = workers(pass.plan.steps.len());
+    if workers == 1 {
+        work.run();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| work.run());
+            }
+        });
+    }
+    work.queue.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
+}
+
+/// The steps of a pass while they are being applied.
+struct Work<'a, H> {
+    host: &'a H,
+    pass: &'a Pass,
+    resources: BTreeMap<&'a Id, &'a Resource>,
+    followers: BTreeMap<usize, Vec<usize>>,
+    tell: &'a (dyn Fn(Event<'_>) + Sync),
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl<H: Host> Work<'_, H> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies steps until none is ready and none that runs can make one ready.
+    fn run(&self) {
+        while let Some(index) = self.next() {
+            let step = &self.pass.plan.steps[index];
+            (self.tell)(Event::Started(step));
+            let seen = match self.pass.observed.get(&step.id) {
+                Some(Ok(seen)) => seen,
+                _ => &Seen::Absent,
+            };
+            let result = self.host.apply(self.resources[&step.id], seen, &step.verdict);
+            (self.tell)(Event::Ended(step, result.as_ref().err()));
+            self.end(index, result);
+        }
+    }
+
+    fn next(&self) -> Option<usize> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(index) = queue.ready.pop_first() {
+                queue.running += 1;
+                return Some(index);
+            }
+            if queue.running == 0 {
+                return None;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn end(&self, index: usize, result: Result<(), ApplyError>) {
+        let mut queue = self.lock();
+        queue.running -= 1;
+        match result {
+            Ok(()) => {
+                queue.outcome.done.push(index);
+                for follower in self.followers.get(&index).into_iter().flatten() {
+                    let ready = queue.waits.get_mut(follower).is_some_and(|left| {
+                        *left -= 1;
+                        *left == 0
+                    });
+                    if ready {
+                        queue.waits.remove(follower);
+                        queue.ready.insert(*follower);
+                    }
+                }
+            }
+            Err(error) => queue.outcome.failed.push(Failed { id: self.pass.plan.steps[index].id.clone(), error }),
+        }
+        self.changed.notify_all();
+    }
+}

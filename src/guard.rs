@@ -1,0 +1,147 @@
+//! Changes of the configuration that would destroy a cluster. While there is one, nothing is written.
+//!
+//! What is fixed once a cluster exists is compared with the configuration that was last in force; on a host that planekeeper has
+//! not yet made its own, with what the static Pods there say.
+
+use crate::cluster::{Cluster, Etcd, Location, Version};
+use crate::observed::{Observed, Seen};
+use crate::resource::Id;
+use crate::yaml;
+
+/// A change that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    /// The field: `ClusterConfiguration.networking.serviceSubnet`.
+    pub field: String,
+    /// Where it stands in the configuration.
+    pub place: Option<Location>,
+    /// What is in force.
+    pub before: String,
+    /// What the configuration says.
+    pub after: String,
+    /// Why it is refused, and what to do.
+    pub reason: &'static str,
+}
+
+/// What is fixed, and why: the field, the static Pod and the flag that show it on a host, the reason.
+struct Fixed {
+    field: &'static str,
+    evidence: Option<(&'static str, &'static str)>,
+    value: fn(&Cluster) -> String,
+    reason: &'static str,
+}
+
+const FIXED: [Fixed; 7] = [
+    Fixed {
+        field: "ClusterConfiguration.networking.serviceSubnet",
+        evidence: Some(("kube-apiserver", "--service-cluster-ip-range=")),
+        value: |cluster| cluster.networking.service_subnet.clone(),
+        reason: "every Service keeps the address it has; keep the old value, or make a new cluster",
+    },
+    Fixed {
+        field: "ClusterConfiguration.networking.podSubnet",
+        evidence: Some(("kube-controller-manager", "--cluster-cidr=")),
+        value: |cluster| cluster.networking.pod_subnet.clone().unwrap_or_default(),
+        reason: "every node keeps the Pod range it has; keep the old value, or make a new cluster",
+    },
+    Fixed {
+        field: "ClusterConfiguration.networking.dnsDomain",
+        evidence: Some(("kube-apiserver", "--service-account-issuer=https://kubernetes.default.svc.")),
+        value: |cluster| cluster.networking.dns_domain.clone(),
+        reason: "tokens and names of the old domain would end; keep the old value, or make a new cluster",
+    },
+    Fixed {
+        field: "ClusterConfiguration.etcd.local.dataDir",
+        evidence: Some(("etcd", "--data-dir=")),
+        value: |cluster| match &cluster.etcd {
+            Etcd::Local(etcd) => etcd.data_dir.clone(),
+            Etcd::External(_) => String::new(),
+        },
+        reason: "etcd would start with no data; keep the old value, or move the data by hand",
+    },
+    Fixed {
+        field: "ClusterConfiguration.etcd.external.endpoints",
+        evidence: None,
+        value: |cluster| match &cluster.etcd {
+            Etcd::Local(_) => String::new(),
+            Etcd::External(_) => "external".to_owned(),
+        },
+        reason: "the cluster's data would stay behind; move it by hand, or make a new cluster",
+    },
+    Fixed {
+        field: "ClusterConfiguration.certificatesDir",
+        evidence: Some(("kube-apiserver", "--client-ca-file=")),
+        value: |cluster| cluster.certificates_dir.clone(),
+        reason: "the CAs would stay behind and new ones be made; move the folder by hand first",
+    },
+    Fixed {
+        field: "InitConfiguration.nodeRegistration.name",
+        evidence: Some(("etcd", "--name=")),
+        value: |cluster| cluster.node.name.clone(),
+        reason: "the Node and its etcd member keep their name; keep the old value, or set the host up anew",
+    },
+];
+
+/// The changes that are refused.
+#[must_use]
+pub fn forbidden(cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Vec<Forbidden> {
+    let mut found: Vec<Forbidden> = FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, observed)).collect();
+    if let Some(before) = previous.map(|previous| previous.version).or_else(|| running_version(observed)) {
+        found.extend(skew(cluster, before));
+    }
+    found
+}
+
+fn changed(fixed: &Fixed, cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Option<Forbidden> {
+    let after = (fixed.value)(cluster);
+    let before = match previous {
+        Some(previous) => (fixed.value)(previous),
+        None => evidence(fixed, observed)?,
+    };
+    (before != after).then(|| Forbidden {
+        field: fixed.field.to_owned(),
+        place: cluster.lines.of(fixed.field).cloned(),
+        before,
+        after,
+        reason: fixed.reason,
+    })
+}
+
+/// The value that a static Pod on the host shows; `None` where there is no such Pod, or it does not say.
+fn evidence(fixed: &Fixed, observed: &Observed) -> Option<String> {
+    let (component, flag) = fixed.evidence?;
+    let manifest = manifest(component, observed)?;
+    let command = manifest.pointer("/spec/containers/0/command")?.as_array()?;
+    let value = command.iter().filter_map(|word| word.as_str()?.strip_prefix(flag)).next_back()?;
+    let value = value.strip_suffix("/ca.crt").unwrap_or(value);
+    Some(value.to_owned())
+}
+
+fn manifest(component: &str, observed: &Observed) -> Option<serde_json::Value> {
+    let id = Id::file(&format!("/etc/kubernetes/manifests/{component}.yaml"));
+    match observed.get(&id) {
+        Some(Ok(Seen::File(file))) => yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok(),
+        _ => None,
+    }
+}
+
+/// The version of the API server's image.
+fn running_version(observed: &Observed) -> Option<Version> {
+    let manifest = manifest("kube-apiserver", observed)?;
+    let image = manifest.pointer("/spec/containers/0/image")?.as_str()?;
+    image.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Kubernetes' version-skew policy: one minor release up at a time, and never down.
+fn skew(cluster: &Cluster, before: Version) -> Option<Forbidden> {
+    let reason = if cluster.version.minor < before.minor {
+        "Kubernetes cannot go back to an older minor release: what etcd holds may not be readable to it"
+    } else if cluster.version.minor > before.minor + 1 {
+        "Kubernetes goes up one minor release at a time; go through those between first"
+    } else {
+        return None;
+    };
+    let field = "ClusterConfiguration.kubernetesVersion".to_owned();
+    let place = cluster.lines.of(&field).cloned();
+    Some(Forbidden { field, place, before: before.to_string(), after: cluster.version.to_string(), reason })
+}

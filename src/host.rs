@@ -1,0 +1,69 @@
+//! The host: the one seam between what is decided and what is done. Drivers act and judge nothing.
+
+pub mod files;
+pub mod machine;
+pub mod memory;
+pub mod pki;
+pub mod sandbox;
+pub mod tokens;
+
+use crate::cluster::Cluster;
+use crate::facts::Facts;
+use crate::observed::{ObserveError, Observed, Seen};
+use crate::resource::{Desired, Resource};
+use crate::verdict::Verdict;
+
+/// A host that a control plane runs on, or a folder that stands for one.
+pub trait Host: Sync {
+    /// What [`crate::desired`] may know besides the configuration.
+    ///
+    /// # Errors
+    /// Something that decides what is wanted could not be read.
+    fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError>;
+
+    /// Reads every resource once. What could not be read is in the result as such.
+    fn observe(&self, desired: &Desired) -> Observed;
+
+    /// Makes one resource what its verdict says, atomically and durably.
+    ///
+    /// # Errors
+    /// The operation that failed. What was there before is still there, or what was wanted is.
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError>;
+}
+
+/// A step that failed: which operation, on what, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {what}")]
+pub struct ApplyError {
+    /// What was tried: `write`, `make a key for`.
+    pub operation: &'static str,
+    /// The path or the object.
+    pub what: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl ApplyError {
+    /// An operation that failed.
+    pub fn new(
+        operation: &'static str,
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { operation, what: what.into(), source: source.into() }
+    }
+
+    /// The error and all that led to it, in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,255 @@
+//! Certificates, keys and kubeconfigs on disk: read into what is known of them, and made.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::diff::mode::{self, Repair};
+use crate::diff::{certificate, key_pair};
+use crate::host::ApplyError;
+use crate::host::files::{FileSystem, Look, write_durably};
+use crate::kubeconfig;
+use crate::observed::{
+    CertificateSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen,
+};
+use crate::pki::{self, PrivateKey};
+use crate::resource::{CaRef, CertificateSpec, Issuer, KeyPairSpec, KubeconfigSpec};
+use crate::verdict::Verdict;
+
+/// A file that was read: its content, its mode.
+type Read = Option<(Vec<u8>, Mode)>;
+
+/// The readings of one pass: a CA is read once, whoever asks for it.
+pub struct Readings<'a, F> {
+    files: &'a F,
+    issuers: RefCell<BTreeMap<String, Option<Vec<u8>>>>,
+}
+
+/// What is in the way of reading.
+enum Stop {
+    Obstacle(Obstacle),
+    Error(ObserveError),
+}
+
+fn unreadable(path: &str, error: &io::Error) -> ObserveError {
+    ObserveError { what: path.to_owned(), why: error.to_string() }
+}
+
+impl<'a, F: FileSystem> Readings<'a, F> {
+    /// Nothing read yet.
+    pub fn new(files: &'a F) -> Self {
+        Self { files, issuers: RefCell::default() }
+    }
+
+    /// Reads a file. A link is an obstacle unless it is the user's to make: a CA may lie elsewhere.
+    fn read(&self, path: &str, follow: bool) -> Result<Read, Stop> {
+        let error = |error: io::Error| Stop::Error(unreadable(path, &error));
+        let looked = if follow { self.files.look_through(path) } else { self.files.look(path) }.map_err(error)?;
+        match super::sandbox::obstacle(self.files, path, looked).map_err(error)? {
+            Some(kind) => Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind })),
+            None if looked == Look::Absent && follow && self.files.look(path).map_err(error)? == Look::Link => {
+                Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind: ObstacleKind::Link }))
+            }
+            None if looked == Look::Absent => Ok(None),
+            None => self.files.read(path).map_err(error),
+        }
+    }
+
+    /// The certificate of an issuer; `None` where it cannot be had, whatever the reason: the issuer's own resource says it.
+    fn issuer(&self, path: &str) -> Option<Vec<u8>> {
+        if let Some(known) = self.issuers.borrow().get(path) {
+            return known.clone();
+        }
+        let read = self.files.read(path).ok().flatten().map(|(bytes, _)| bytes);
+        self.issuers.borrow_mut().insert(path.to_owned(), read.clone());
+        read
+    }
+
+    /// Reads a certificate and its key.
+    pub fn certificate(&self, spec: &CertificateSpec) -> Result<Seen, ObserveError> {
+        let (ca, issuer) = match &spec.issuer {
+            Issuer::SelfSigned { .. } => (true, None),
+            Issuer::Ca(ca) => (false, self.issuer(&ca.certificate)),
+        };
+        let (certificate, key) = match (self.read(&spec.certificate, ca), self.read(&spec.key, ca)) {
+            (Ok(certificate), Ok(key)) => (certificate, key),
+            (Err(Stop::Error(error)), _) | (_, Err(Stop::Error(error))) => return Err(error),
+            (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => return Ok(Seen::Obstacle(obstacle)),
+        };
+        if certificate.is_none() && key.is_none() {
+            return Ok(Seen::Absent);
+        }
+        let (certificate, certificate_mode) = split(certificate);
+        let (key, key_mode) = split(key);
+        let (key_seen, key) = parse_key(key.as_deref());
+        let pair = match (&certificate, &key) {
+            (Some(certificate), Some(key)) => pki::keys_match(certificate, key),
+            _ => false,
+        };
+        let issuer = if ca { certificate.clone() } else { issuer };
+        let certificate = certificate.map(|bytes| pki::inspect(&bytes, issuer.as_deref()));
+        Ok(Seen::Certificate(CertificateSeen { certificate, certificate_mode, key: key_seen, key_mode, pair }))
+    }
+
+    /// Reads a pair of key files.
+    pub fn key_pair(&self, spec: &KeyPairSpec) -> Result<Seen, ObserveError> {
+        let (private, public) = match (self.read(&spec.private, true), self.read(&spec.public, true)) {
+            (Ok(private), Ok(public)) => (private, public),
+            (Err(Stop::Error(error)), _) | (_, Err(Stop::Error(error))) => return Err(error),
+            (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => return Ok(Seen::Obstacle(obstacle)),
+        };
+        if private.is_none() && public.is_none() {
+            return Ok(Seen::Absent);
+        }
+        let (private, private_mode) = split(private);
+        let (public, public_mode) = split(public);
+        let (private, key) = parse_key(private.as_deref());
+        let public = public.map(|bytes| key.is_some_and(|key| pki::public_keys_contain(&bytes, &key)));
+        Ok(Seen::KeyPair(KeyPairSeen { private, private_mode, public, public_mode }))
+    }
+
+    /// Reads a kubeconfig.
+    pub fn kubeconfig(&self, spec: &KubeconfigSpec) -> Result<Seen, ObserveError> {
+        match self.read(&spec.path, false) {
+            Ok(None) => Ok(Seen::Absent),
+            Ok(Some((bytes, mode))) => {
+                let issuer = self.issuer(&spec.issuer.certificate);
+                Ok(Seen::Kubeconfig(KubeconfigSeen { content: kubeconfig::inspect(&bytes, issuer.as_deref()), mode }))
+            }
+            Err(Stop::Obstacle(obstacle)) => Ok(Seen::Obstacle(obstacle)),
+            Err(Stop::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn split(read: Read) -> (Option<Vec<u8>>, Option<Mode>) {
+    read.map_or((None, None), |(bytes, mode)| (Some(bytes), Some(mode)))
+}
+
+fn parse_key(pem: Option<&[u8]>) -> (KeySeen, Option<PrivateKey>) {
+    match pem.map(PrivateKey::from_pem) {
+        None => (KeySeen::Absent, None),
+        Some(Err(_)) => (KeySeen::Unreadable, None),
+        Some(Ok(key)) => (KeySeen::Present(key.algorithm()), Some(key)),
+    }
+}
+
+/// Makes and writes what is wanted of keys and certificates.
+pub struct Issuance<'a, F> {
+    /// Where it is written.
+    pub files: &'a F,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+impl<F: FileSystem> Issuance<'_, F> {
+    /// Makes a certificate: of a CA for the key that is there or a new one, of anybody else with a new key.
+    ///
+    /// # Errors
+    /// The operation that failed. A key that was there is still there.
+    pub fn certificate(&self, spec: &CertificateSpec, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
+        let repairs = if let Seen::Certificate(seen) = seen { certificate::mode_repairs(spec, seen) } else { Vec::new() };
+        if self.only_modes(verdict, repairs)? {
+            return Ok(());
+        }
+        let (kept, issuer) = match &spec.issuer {
+            Issuer::SelfSigned { .. } => (self.optional_key(&spec.key)?, None),
+            Issuer::Ca(ca) => (None, Some(self.ca(ca)?)),
+        };
+        let made = kept.is_none();
+        let key = kept.map_or_else(|| self.make_key(spec.profile.algorithm, &spec.key), Ok)?;
+        let issuer = issuer.as_ref().map(|(certificate, key)| (certificate.as_str(), key));
+        let certificate = pki::issue(&spec.profile, &key, issuer, self.now)
+            .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
+        if made {
+            self.write_key(&spec.key, &key, spec.owner)?;
+        }
+        self.write(&spec.certificate, certificate.as_bytes(), Mode { mode: mode::CERTIFICATE, owner: spec.owner })
+    }
+
+    /// Makes a pair of key files, or the public one of a private one that is there.
+    ///
+    /// # Errors
+    /// The operation that failed. A key that was there is still there.
+    pub fn key_pair(&self, spec: &KeyPairSpec, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
+        let repairs = if let Seen::KeyPair(seen) = seen { key_pair::mode_repairs(spec, seen) } else { Vec::new() };
+        if self.only_modes(verdict, repairs)? {
+            return Ok(());
+        }
+        let kept = self.optional_key(&spec.private)?;
+        let made = kept.is_none();
+        let key = kept.map_or_else(|| self.make_key(spec.algorithm, &spec.private), Ok)?;
+        let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
+        if made {
+            self.write_key(&spec.private, &key, spec.owner)?;
+        }
+        self.write(&spec.public, public.as_bytes(), Mode { mode: mode::KEY, owner: spec.owner })
+    }
+
+    /// Makes a kubeconfig with a new key and client certificate in it.
+    ///
+    /// # Errors
+    /// The operation that failed. What was there is still there.
+    pub fn kubeconfig(&self, spec: &KubeconfigSpec, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
+        let repair = if let Seen::Kubeconfig(seen) = seen {
+            mode::exact(&spec.path, seen.mode, spec.mode, spec.owner)
+        } else {
+            None
+        };
+        if self.only_modes(verdict, repair.into_iter().collect())? {
+            return Ok(());
+        }
+        let (ca, ca_key) = self.ca(&spec.issuer)?;
+        let key = self.make_key(spec.profile.algorithm, &spec.path)?;
+        let certificate = pki::issue(&spec.profile, &key, Some((&ca, &ca_key)), self.now)
+            .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
+        let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
+        let text = kubeconfig::render(spec, &ca, &certificate, &key);
+        self.write(&spec.path, text.as_bytes(), Mode { mode: spec.mode, owner: spec.owner })
+    }
+
+    fn make_key(&self, algorithm: crate::cluster::KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
+        pki::generate_key(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
+    }
+
+    fn write_key(&self, path: &str, key: &PrivateKey, owner: crate::facts::Owner) -> Result<(), ApplyError> {
+        let pem = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
+        self.write(path, pem.as_bytes(), Mode { mode: mode::KEY, owner })
+    }
+
+    fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> Result<(), ApplyError> {
+        write_durably(self.files, path, bytes, mode).map_err(|error| ApplyError::new("write", path, error))
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ApplyError> {
+        let read = self.files.read(path).map_err(|error| ApplyError::new("read", path, error))?;
+        Ok(read.map(|(bytes, _)| bytes))
+    }
+
+    fn optional_key(&self, path: &str) -> Result<Option<PrivateKey>, ApplyError> {
+        let Some(pem) = self.read(path)? else { return Ok(None) };
+        PrivateKey::from_pem(&pem).map(Some).map_err(|error| ApplyError::new("read the key", path, error))
+    }
+
+    /// A CA's certificate and key, as they are now.
+    fn ca(&self, ca: &CaRef) -> Result<(String, PrivateKey), ApplyError> {
+        let missing = |path: &str| ApplyError::new("sign with", path, "it is not there");
+        let certificate = self.read(&ca.certificate)?.ok_or_else(|| missing(&ca.certificate))?;
+        let certificate =
+            String::from_utf8(certificate).map_err(|_| ApplyError::new("read", &ca.certificate, "it is not PEM"))?;
+        let key = self.optional_key(&ca.key)?.ok_or_else(|| missing(&ca.key))?;
+        Ok((certificate, key))
+    }
+
+    /// Puts modes and owners right where that is all there is to do.
+    fn only_modes(&self, verdict: &Verdict, repairs: Vec<Repair>) -> Result<bool, ApplyError> {
+        if !crate::diff::only_modes(verdict) {
+            return Ok(false);
+        }
+        for Repair { path, mode, owner, .. } in repairs {
+            let set = self.files.set_mode(&path, Mode { mode, owner });
+            set.map_err(|error| ApplyError::new("set the mode of", path, error))?;
+        }
+        Ok(true)
+    }
+}

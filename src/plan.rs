@@ -1,0 +1,299 @@
+//! The plan: what would be done, in which order, why, and what it would restart. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
+use crate::diff;
+use crate::guard::{self, Forbidden};
+use crate::observed::{Observed, Seen};
+use crate::resource::{Desired, Effect, Id, Resource, Spec, Waiting, Want};
+use crate::verdict::{Difference, Verdict};
+
+/// What would be done, and what not.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Steps, each after what it needs.
+    pub steps: Vec<Step>,
+    /// What differs but is held, and by what.
+    pub held: Vec<Held>,
+    /// What differs and is never done by itself.
+    pub refused: Vec<Refused>,
+    /// Changes of the configuration that would destroy the cluster: while there is one, nothing is done at all.
+    pub forbidden: Vec<Forbidden>,
+    /// Drift that the configuration says to report only.
+    pub reported: Vec<Step>,
+    /// What cannot be said before something else is there.
+    pub waiting: Vec<Waiting>,
+    /// How many resources are as wanted.
+    pub unchanged: usize,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The resource.
+    pub id: Id,
+    /// kubeadm's phase.
+    pub phase: &'static str,
+    /// What is done.
+    pub action: Action,
+    /// Field by field; empty where something is made or removed whole.
+    pub changes: Vec<Change>,
+    /// Why, where there is no single field to say it of.
+    pub cause: Cause,
+    /// What it does to what runs.
+    pub effect: Effect,
+    /// The judgement that led here, for the host.
+    pub verdict: Verdict,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Makes what is not there.
+    Create,
+    /// Changes what is there, as the configuration now says.
+    Update,
+    /// Puts back what somebody changed.
+    Repair,
+    /// Makes a certificate anew before it ends.
+    Renew,
+    /// Removes what is not wanted.
+    Remove,
+}
+
+/// A field that a step changes.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What changes, from what to what.
+    pub difference: Difference,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why something changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The configuration says so, here.
+    Configuration(Option<Location>),
+    /// Somebody changed it on the host or in the cluster.
+    Drift,
+    /// Its time is running out.
+    Age,
+    /// Another Kubernetes version wants it otherwise.
+    Version,
+    /// It was there before planekeeper was.
+    Adoption,
+}
+
+/// A resource that is not written for now.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The resource.
+    pub id: Id,
+    /// Why: what it needs and does not have, or what could not be read.
+    pub reason: String,
+}
+
+/// A resource that is not written until a person has acted.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The resource.
+    pub id: Id,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// The configuration that was last in force, and what it wanted.
+#[derive(Clone, Debug)]
+pub struct Previous {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// What it wanted, under the facts of now.
+    pub desired: Desired,
+}
+
+/// Compares what is wanted with what was seen.
+#[must_use]
+pub fn plan(cluster: &Cluster, desired: &Desired, observed: &Observed, previous: Option<&Previous>, now: i64) -> Plan {
+    let mut plan = Plan {
+        waiting: desired.waiting.clone(),
+        forbidden: guard::forbidden(cluster, previous.map(|previous| &previous.cluster), observed),
+        ..Plan::default()
+    };
+    let context = Context { cluster, observed, previous, before: index(previous), now };
+    // Resources that are out of sync for reasons that applying the plan will not mend.
+    let mut stuck: BTreeSet<&Id> = desired.waiting.iter().map(|waiting| &waiting.id).collect();
+    for resource in &desired.resources {
+        if !place(resource, &context, &stuck, &mut plan) {
+            stuck.insert(&resource.id);
+        }
+    }
+    if !plan.forbidden.is_empty() {
+        let reason = "a change of the configuration is refused, so nothing is done";
+        plan.held.extend(plan.steps.drain(..).map(|step| Held { id: step.id, reason: reason.to_owned() }));
+    }
+    plan
+}
+
+struct Context<'a> {
+    cluster: &'a Cluster,
+    observed: &'a Observed,
+    previous: Option<&'a Previous>,
+    before: BTreeMap<&'a Id, &'a Resource>,
+    now: i64,
+}
+
+fn index(previous: Option<&Previous>) -> BTreeMap<&Id, &Resource> {
+    previous.into_iter().flat_map(|previous| &previous.desired.resources).map(|resource| (&resource.id, resource)).collect()
+}
+
+/// Puts one resource into its part of the plan; false where it will not be in sync when the plan has been applied.
+fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan: &mut Plan) -> bool {
+    let seen = match context.observed.get(&resource.id) {
+        Some(Ok(seen)) => seen,
+        Some(Err(error)) => {
+            plan.held.push(Held { id: resource.id.clone(), reason: error.to_string() });
+            return false;
+        }
+        None => {
+            plan.held.push(Held { id: resource.id.clone(), reason: "it was not looked at".to_owned() });
+            return false;
+        }
+    };
+    match diff::judge(resource, seen, context.observed, context.now) {
+        Verdict::Same => plan.unchanged += 1,
+        Verdict::Refuse(reason) => {
+            plan.refused.push(Refused { id: resource.id.clone(), reason });
+            return false;
+        }
+        verdict => {
+            if let Some(need) = resource.needs.iter().find(|need| stuck.contains(need)) {
+                plan.held.push(Held { id: resource.id.clone(), reason: format!("it needs {need}") });
+                return false;
+            }
+            return by_policy(step(resource, seen, verdict, context), &context.cluster.settings, plan);
+        }
+    }
+    true
+}
+
+/// Drift is repaired, reported or left, as the configuration says of the resource.
+fn by_policy(step: Step, settings: &Settings, plan: &mut Plan) -> bool {
+    let drift = step.cause == Cause::Drift && step.changes.iter().all(|change| change.cause == Cause::Drift);
+    match if drift { drift_policy(settings, &step.id) } else { DriftPolicy::Repair } {
+        DriftPolicy::Repair => plan.steps.push(step),
+        DriftPolicy::Report => plan.reported.push(step),
+        DriftPolicy::Leave => plan.unchanged += 1,
+    }
+    true
+}
+
+/// The policy of the last rule that matches.
+fn drift_policy(settings: &Settings, id: &Id) -> DriftPolicy {
+    let rule = settings.drift.iter().rev().find(|rule| matches(&rule.resources, &id.0));
+    rule.map_or(DriftPolicy::Repair, |rule| rule.policy)
+}
+
+/// Whether a text matches a pattern in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_>) -> Step {
+    let changes: Vec<Change> = match &verdict {
+        Verdict::Update(differences) => differences.iter().map(|difference| change(difference, resource, context)).collect(),
+        _ => Vec::new(),
+    };
+    let cause = match changes.iter().find(|change| change.cause != Cause::Drift).or(changes.first()) {
+        Some(change) => change.cause.clone(),
+        None => whole_cause(resource, seen, context),
+    };
+    let action = match (&verdict, &cause) {
+        (Verdict::Remove, _) => Action::Remove,
+        (Verdict::Create, _) => Action::Create,
+        (_, Cause::Drift) => Action::Repair,
+        (_, Cause::Age) => Action::Renew,
+        _ => Action::Update,
+    };
+    // Nobody restarts because a mode was put right.
+    let effect = if diff::only_modes(&verdict) { Effect::None } else { effect(resource, seen, &verdict) };
+    Step { id: resource.id.clone(), phase: resource.phase, action, changes, cause, effect, verdict }
+}
+
+fn change(difference: &Difference, resource: &Resource, context: &Context<'_>) -> Change {
+    let cause = if difference.age { Cause::Age } else { field_cause(&difference.field, resource, context) };
+    Change { difference: difference.clone(), cause }
+}
+
+/// A field differs because the configuration changed, or because somebody changed the host.
+fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause {
+    let Some(previous) = context.previous else { return Cause::Adoption };
+    let Some(before) = context.before.get(&resource.id) else { return configured(field, resource) };
+    if !diff::fields_between(&before.want, &resource.want).contains(field) {
+        return Cause::Drift;
+    }
+    match configured(field, resource) {
+        Cause::Configuration(None) if previous.cluster.version != context.cluster.version => Cause::Version,
+        cause => cause,
+    }
+}
+
+/// Why something is made or removed whole.
+fn whole_cause(resource: &Resource, seen: &Seen, context: &Context<'_>) -> Cause {
+    match (context.before.get(&resource.id), seen) {
+        (Some(before), _) if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want) => Cause::Drift,
+        _ => configured("", resource),
+    }
+}
+
+/// The line that a field comes from: the origin that names it, else that of the whole resource.
+fn configured(field: &str, resource: &Resource) -> Cause {
+    let named = |name: &str| resource.origins.iter().find(|origin| origin.field == name);
+    let within = || resource.origins.iter().find(|origin| !origin.field.is_empty() && field.starts_with(&origin.field));
+    let origin = named(field).or_else(within).or_else(|| named(""));
+    Cause::Configuration(origin.map(|origin| origin.place.clone()))
+}
+
+/// What a step does to what runs.
+fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
+    // What was not there is read by nobody yet.
+    if *verdict == Verdict::Create && matches!(seen, Seen::Absent) {
+        if let Want::Present(Spec::Object(_)) = resource.want {
+            return Effect::Api;
+        }
+        return Effect::None;
+    }
+    match &resource.want {
+        Want::Present(Spec::File(file)) => file.effect.clone(),
+        Want::Present(Spec::Certificate(certificate)) => certificate.effect.clone(),
+        Want::Present(Spec::Kubeconfig(kubeconfig)) => kubeconfig.effect.clone(),
+        Want::Present(Spec::Object(_)) | Want::Absent(crate::resource::Target::Object(_)) => Effect::Api,
+        Want::Present(_) | Want::Absent(_) => Effect::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text_and_nothing_else_does() {
+        assert!(matches("*", "file:/etc/kubernetes/manifests/etcd.yaml"));
+        assert!(matches("file:/etc/kubernetes/*", "file:/etc/kubernetes/manifests/etcd.yaml"));
+        assert!(matches("object:*/coredns", "object:Deployment/kube-system/coredns"));
+        assert!(matches("object:*/kube-system/*", "object:Deployment/kube-system/coredns"));
+        assert!(!matches("object:*/coredns", "object:Deployment/kube-system/coredns2"));
+        assert!(!matches("file:/etc", "file:/etc/kubernetes"));
+        assert!(!matches("a*a", "a"));
+    }
+}
