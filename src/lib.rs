@@ -1,7 +1,9 @@
 //! planekeeper: one file says what a Kubernetes control plane should be, and planekeeper makes it true.
 
 pub mod cluster;
+pub mod desired;
 pub mod facts;
+pub mod images;
 pub mod observed;
 pub mod problem;
 pub mod resource;
