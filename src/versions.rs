@@ -7,6 +7,7 @@
 use crate::cluster::Version;
 
 /// A minor release of Kubernetes.
+#[allow(clippy::struct_excessive_bools)] // a table of what a release does and does not
 #[derive(Debug, PartialEq, Eq)]
 pub struct Release {
     /// The minor version.
@@ -19,6 +20,8 @@ pub struct Release {
     pub pause: &'static str,
     /// The controller manager sees the FlexVolume folder of the host (kubeadm dropped it in 1.36).
     pub flexvolume: bool,
+    /// An etcd before 3.6 is told by the experimental names of its flags (kubeadm dropped it in 1.36).
+    pub etcd_experimental_flags: bool,
     /// The kubelet is told the pause image by `--pod-infra-container-image` (kubeadm dropped it in 1.35).
     pub pod_infra_container_image_flag: bool,
     /// The API server's client certificate for kubelets is in `kubeadm:cluster-admins`; since 1.36 a binding of its own,
@@ -36,6 +39,7 @@ pub const RELEASES: [Release; 4] = [
         coredns: "v1.12.1",
         pause: "3.10.1",
         flexvolume: true,
+        etcd_experimental_flags: true,
         pod_infra_container_image_flag: true,
         kubelet_client_is_cluster_admin: true,
         kube_proxy_mode: "",
@@ -46,6 +50,7 @@ pub const RELEASES: [Release; 4] = [
         coredns: "v1.13.1",
         pause: "3.10.1",
         flexvolume: true,
+        etcd_experimental_flags: true,
         pod_infra_container_image_flag: false,
         kubelet_client_is_cluster_admin: true,
         kube_proxy_mode: "",
@@ -56,6 +61,7 @@ pub const RELEASES: [Release; 4] = [
         coredns: "v1.14.6",
         pause: "3.10.2",
         flexvolume: false,
+        etcd_experimental_flags: false,
         pod_infra_container_image_flag: false,
         kubelet_client_is_cluster_admin: false,
         kube_proxy_mode: "iptables",
@@ -66,6 +72,7 @@ pub const RELEASES: [Release; 4] = [
         coredns: "v1.14.6",
         pause: "3.10.2",
         flexvolume: false,
+        etcd_experimental_flags: false,
         pod_infra_container_image_flag: false,
         kubelet_client_is_cluster_admin: false,
         kube_proxy_mode: "iptables",

@@ -1,0 +1,57 @@
+//! Folders of the host.
+//!
+//! kubeadm makes them on the way, with `MkdirAll`: the mode counts for a folder that is made, and one that is there keeps
+//! its own. Here they are resources, so that a plan shows them and what lies in them can wait for them.
+
+use crate::cluster::{Cluster, Etcd};
+use crate::facts::Facts;
+use crate::resource::{Desired, DirectorySpec, Id, Resource, Spec};
+
+/// kubeadm's folder.
+pub const KUBERNETES: &str = "/etc/kubernetes";
+/// Static Pods: everything in it without a dot in front runs.
+pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// The kubelet's.
+pub const KUBELET: &str = "/var/lib/kubelet";
+/// planekeeper's own.
+pub const STATE: &str = "/var/lib/planekeeper";
+/// The audit policy's.
+pub const AUDIT: &str = "/etc/kubernetes/audit";
+/// The audit logs'.
+pub const AUDIT_LOGS: &str = "/var/log/kubernetes/audit";
+
+/// Folders that belong to no single phase of kubeadm, so that no `skipPhases` leaves them out.
+const SHARED: &str = "directories";
+
+/// Every folder, parents first.
+#[must_use]
+pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
+    let certificates = cluster.certificates_dir.as_str();
+    let etcd_certificates = etcd_certificates(cluster);
+    let mut folders: Vec<(&str, &'static str, u32)> =
+        vec![(KUBERNETES, SHARED, 0o755), (MANIFESTS, SHARED, 0o700), (certificates, "certs", 0o755)];
+    if let Etcd::Local(etcd) = &cluster.etcd {
+        folders.push((&etcd_certificates, "certs", 0o755));
+        folders.push((&etcd.data_dir, "etcd/local", 0o700));
+    }
+    folders.push((KUBELET, "kubelet-start", 0o700));
+    folders.push((STATE, SHARED, 0o700));
+    if cluster.audit.is_some() {
+        folders.push((AUDIT, "control-plane/apiserver", 0o700));
+        folders.push((AUDIT_LOGS, "control-plane/apiserver", 0o700));
+    }
+    let mut desired = Desired::default();
+    for (path, phase, mode) in folders {
+        // Only what is planekeeper's own is held to its mode: nobody else chose another one for it.
+        let keep_mode = ![STATE, AUDIT, AUDIT_LOGS].contains(&path);
+        let spec = DirectorySpec { path: path.to_owned(), mode, keep_mode, owner: facts.owner };
+        desired.push(Resource::present(Id::directory(path), phase, Vec::new(), Spec::Directory(spec)));
+    }
+    desired
+}
+
+/// Where etcd's certificates are, below the cluster's.
+#[must_use]
+pub fn etcd_certificates(cluster: &Cluster) -> String {
+    format!("{}/etcd", cluster.certificates_dir)
+}

@@ -1,0 +1,107 @@
+//! The kubelet's flags and configuration.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Arg, Cluster, FileModes};
+use crate::desired::arguments::{arg, flags, last};
+use crate::desired::directories;
+use crate::desired::origins::Origins;
+use crate::facts::Facts;
+use crate::patch::{self, MergeSchema};
+use crate::resource::{Content, Desired, Effect, FileSpec, Id, Origin, Resource, Spec};
+
+/// The flags, as systemd's `EnvironmentFile`.
+const FLAGS: &str = "kubeadm-flags.env";
+/// The configuration.
+const CONFIGURATION: &str = "config.yaml";
+/// What of it is this host's own, for kubeadm to find when it upgrades.
+const INSTANCE_CONFIGURATION: &str = "instance-config.yaml";
+
+/// The kubelet's files.
+#[must_use]
+pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
+    let mut desired = Desired::default();
+    let node = "InitConfiguration.nodeRegistration";
+    let origins = Origins::of(cluster)
+        .arguments(&cluster.node.kubelet_extra_args, "InitConfiguration.nodeRegistration.kubeletExtraArgs")
+        .field("--hostname-override", "InitConfiguration.nodeRegistration.name")
+        .field("--pod-infra-container-image", "ClusterConfiguration.imageRepository")
+        .field("", node)
+        .list();
+    desired.push(file(cluster, facts, FLAGS, Content::Text(environment_file(cluster, facts)), origins));
+    if local_cri_socket(cluster) {
+        let origins = Origins::of(cluster).field("", "InitConfiguration.nodeRegistration.criSocket").list();
+        let text = format!("containerRuntimeEndpoint: {:?}\n", cluster.node.cri_socket);
+        desired.push(file(cluster, facts, INSTANCE_CONFIGURATION, Content::Text(text), origins));
+    }
+    let origins = Origins::of(cluster)
+        .field("", "KubeletConfiguration")
+        .field(".containerRuntimeEndpoint", "InitConfiguration.nodeRegistration.criSocket")
+        .field(".clusterDNS", "ClusterConfiguration.networking.serviceSubnet")
+        .field(".clusterDomain", "ClusterConfiguration.networking.dnsDomain")
+        .list();
+    desired.push(file(cluster, facts, CONFIGURATION, Content::Yaml(configuration(cluster, facts)), origins));
+    desired
+}
+
+fn file(cluster: &Cluster, facts: &Facts, name: &str, content: Content, origins: Vec<Origin>) -> Resource {
+    let path = format!("{}/{name}", directories::KUBELET);
+    let mode = match cluster.settings.file_modes {
+        FileModes::Kubeadm => 0o644,
+        FileModes::Cis => 0o600,
+    };
+    let spec = FileSpec { path: path.clone(), content, mode, owner: facts.owner, effect: Effect::RestartKubelet };
+    let needs = vec![Id::directory(directories::KUBELET)];
+    Resource::present(Id::file(&path), "kubelet-start", needs, Spec::File(spec)).from(origins)
+}
+
+/// The container runtime's socket stands in the host's configuration rather than among the flags. kubeadm 1.34 and 1.35
+/// let a feature gate switch this off; later ones lock the gate.
+fn local_cri_socket(cluster: &Cluster) -> bool {
+    cluster.feature_gates.get("NodeLocalCRISocket") != Some(&false)
+}
+
+/// `KUBELET_KUBEADM_ARGS="…"`. Taints are not among the flags: kubeadm sets those of a control plane's Node over the API.
+fn environment_file(cluster: &Cluster, facts: &Facts) -> String {
+    let flags = flags(base_arguments(cluster, facts), &cluster.node.kubelet_extra_args).join(" ");
+    format!("KUBELET_KUBEADM_ARGS={flags:?}\n")
+}
+
+fn base_arguments(cluster: &Cluster, facts: &Facts) -> Vec<Arg> {
+    let mut arguments = Vec::new();
+    if !local_cri_socket(cluster) {
+        arguments.push(arg("container-runtime-endpoint", &cluster.node.cri_socket));
+    }
+    if cluster.release.pod_infra_container_image_flag {
+        let pause = format!("{}/pause:{}", cluster.image_repository, cluster.release.pause);
+        arguments.push(arg("pod-infra-container-image", pause));
+    }
+    let name = last(&cluster.node.kubelet_extra_args, "hostname-override").unwrap_or(&cluster.node.name);
+    // Kubernetes takes a host's name in lower case.
+    if name != facts.hostname.to_lowercase() {
+        arguments.push(arg("hostname-override", name));
+    }
+    arguments
+}
+
+/// The cluster's configuration, what this host adds, the user's patches, and last this host's own. Every patch was tried
+/// when the configuration was loaded, so that one that does not apply never gets here.
+fn configuration(cluster: &Cluster, facts: &Facts) -> Value {
+    let value = for_host(cluster.kubelet.value.clone(), facts);
+    let mut value = patch::apply("kubeletconfiguration", MergeSchema::KubeletConfiguration, &value, &cluster.patches)
+        .unwrap_or(value);
+    if local_cri_socket(cluster) && value.is_object() {
+        value["containerRuntimeEndpoint"] = json!(cluster.node.cri_socket);
+    }
+    value
+}
+
+/// Where `systemd-resolved` runs, `/etc/resolv.conf` names its stub, which no Pod can reach: the kubelet is told the real
+/// file, unless the user names another.
+fn for_host(mut value: Value, facts: &Facts) -> Value {
+    let unset = value.get("resolvConf").is_none_or(Value::is_null);
+    if facts.systemd_resolved && unset && value.is_object() {
+        value["resolvConf"] = json!("/run/systemd/resolve/resolv.conf");
+    }
+    value
+}
