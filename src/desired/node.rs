@@ -54,3 +54,33 @@ fn taint(taint: &Taint) -> Value {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Location, fixture};
+    use crate::resource::{Spec, Want};
+
+    #[test]
+    fn a_taint_names_the_line_that_it_comes_from() {
+        let mut cluster = fixture();
+        let place = Location { file: "cluster.yaml".to_owned(), line: 7 };
+        cluster.lines.0.insert("InitConfiguration.nodeRegistration".to_owned(), place.clone());
+        let desired = desired(&cluster, &Facts::default());
+        let origin = &desired.resources[0].origins[0];
+        assert_eq!((origin.field.as_str(), &origin.place), (".spec.taints", &place));
+    }
+
+    #[test]
+    fn the_cri_socket_is_on_the_node_only_where_the_gate_says_so() {
+        let mut cluster = fixture();
+        for (gate, expected) in
+            [(None, None), (Some(true), None), (Some(false), Some(&cluster.node.cri_socket.clone()))]
+        {
+            cluster.feature_gates = gate.map(|on| ("NodeLocalCRISocket".to_owned(), on)).into_iter().collect();
+            let desired = desired(&cluster, &Facts::default());
+            let Want::Present(Spec::Object(node)) = &desired.resources[0].want else { panic!("no Node") };
+            assert_eq!(node["metadata"]["annotations"][CRI_SOCKET].as_str(), expected.map(String::as_str));
+        }
+    }
+}
