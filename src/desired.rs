@@ -1,6 +1,28 @@
 //! What is wanted: the configuration and the facts, as resources. Pure; it cannot fail. One file a component.
 
+pub mod apiserver;
+pub mod arguments;
+pub mod audit;
 pub mod bootstrap_token;
+pub mod cluster_info;
+pub mod controller_manager;
+pub mod coredns;
+pub mod directories;
+pub mod etcd;
+pub mod kube_dns;
+pub mod kube_proxy;
+pub mod kubeconfig;
+pub mod kubelet;
+pub mod kubelet_config;
+pub mod node;
+pub mod object;
+pub mod origins;
+pub mod pki;
+pub mod rbac;
+pub mod scheduler;
+pub mod static_pod;
+pub mod upload_config;
+pub mod volumes;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;

@@ -87,7 +87,8 @@ pub enum Event<'a> {
     Ended(&'a Step, Option<&'a ApplyError>),
 }
 
-/// Makes a host what the cluster says: bounded passes until there is nothing to do or nothing that can be done.
+/// Makes a host what the cluster says: bounded passes until there is nothing to do or nothing that can be done. So many `workers`
+/// apply steps side by side; with one, steps are applied in their order.
 ///
 /// # Errors
 /// The facts of the host could not be read.
@@ -95,6 +96,7 @@ pub fn reconcile<H: Host>(
     host: &H,
     cluster: &Cluster,
     last_good: Option<&Cluster>,
+    workers: usize,
     tell: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, ObserveError> {
     let mut report = Report::default();
@@ -106,7 +108,7 @@ pub fn reconcile<H: Host>(
             return Ok(report);
         }
         tell(Event::Planned(pass.plan.steps.len()));
-        let outcome = apply(host, &pass, tell);
+        let outcome = apply(host, &pass, workers, tell);
         let stuck = outcome.done.is_empty();
         report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));
         report.failed = outcome.failed;
@@ -120,11 +122,11 @@ pub fn reconcile<H: Host>(
     }
 }
 
-/// How many steps run at once. Making keys takes processors, writing durably waits for the disk: two for each processor
-/// keeps both busy. On one processor the steps run in their order, one by one.
-fn workers(steps: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if processors == 1 { 1 } else { (2 * processors).min(steps) }
+/// How many steps are best applied side by side. Making keys takes processors, writing durably waits for the disk: two for each
+/// processor keep both busy.
+#[must_use]
+pub fn workers() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[derive(Default)]
@@ -143,7 +145,7 @@ struct Queue {
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
-fn apply<H: Host>(host: &H, pass: &Pass, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
+fn apply<H: Host>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
     let resources: BTreeMap<&Id, &Resource> = pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
     let steps: BTreeMap<&Id, usize> = pass.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
     let mut followers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -161,8 +163,8 @@ fn apply<H: Host>(host: &H, pass: &Pass, tell: &(dyn Fn(Event<'_>) + Sync)) -> O
         }
     }
     let work = Work { host, pass, resources, followers, tell, queue: Mutex::new(queue), changed: Condvar::new() };
-    let workers = workers(pass.plan.steps.len());
-    if workers == 1 {
+    let workers = workers.min(pass.plan.steps.len());
+    if workers <= 1 {
         work.run();
     } else {
         std::thread::scope(|scope| {

@@ -10,7 +10,6 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cluster::{BootstrapToken, Cluster};
 use crate::facts::Facts;
-use crate::host::Host;
 use crate::pki;
 
 /// Prints the commands.

@@ -96,7 +96,8 @@ pub fn reconcile(config: &Path, place: &Place, format: Format) -> Result<Exit, F
     let _lock = lock(&place.root)?;
     let Opened { sandbox, last_good, last_text } = open(&place.root)?;
     let progress = Progress::new();
-    let report = engine::reconcile(&sandbox, &cluster, last_good.as_ref(), &|event| progress.tell(&event));
+    let tell = |event: engine::Event<'_>| progress.tell(&event);
+    let report = engine::reconcile(&sandbox, &cluster, last_good.as_ref(), engine::workers(), &tell);
     progress.clear();
     let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let converged = report.converged();
@@ -154,8 +155,8 @@ pub fn certs(config: &Path, place: &Place, format: Format) -> Result<Exit, Failu
     let pass = look(&cluster, &place.root)?;
     let rows = certs::rows(&pass.desired, &pass.observed, machine::now());
     match format {
-        Format::Json => output::print_json(&certs::json(&rows))?,
-        Format::Text => output::print(&certs::text(&rows))?,
+        Format::Json => output::print_json(&certs::to_json(&rows))?,
+        Format::Text => output::print(&certs::to_text(&rows))?,
     }
     Ok(Exit::Done)
 }

@@ -14,7 +14,8 @@ use super::object::{SYSTEM, absent, object};
 use super::rbac::{BOOTSTRAPPERS, NODES, cluster_role, cluster_role_binding, group, rule, user};
 
 const PHASE: &str = "bootstrap-token";
-const RECORD: &str = "/var/lib/planekeeper/bootstrap-tokens.json";
+/// Where the record of tokens is kept.
+pub const RECORD: &str = "/var/lib/planekeeper/bootstrap-tokens.json";
 const GET_NODES: &str = "kubeadm:get-nodes";
 
 /// A Secret for each token, their record, and the RBAC of joining.

@@ -105,6 +105,19 @@ pub(super) fn differences(profile: &Profile, issuer: &CaRef, facts: &Certificate
     differences
 }
 
+/// Where two profiles differ, in the fields that [`judge`] names.
+#[must_use]
+pub fn between(before: &Profile, after: &Profile) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let subjects = (wanted_subject(before), wanted_subject(after));
+    if subjects.0 != subjects.1 {
+        differences.push(Difference::new("subject", subjects.0, subjects.1));
+    }
+    differences.extend(set_differences(&before.dns_names, &after.dns_names));
+    differences.extend(set_differences(&before.ip_addresses, &after.ip_addresses));
+    differences
+}
+
 /// A date for people and machines, RFC 3339 in UTC.
 #[must_use]
 pub fn date(seconds: i64) -> String {

@@ -43,6 +43,26 @@ pub fn mode_repairs(spec: &KubeconfigSpec, seen: &KubeconfigSeen) -> Option<Repa
 }
 
 /// How the content differs from what is wanted.
+/// Where two wishes differ, in the fields that [`judge`] names.
+#[must_use]
+pub fn between(before: &KubeconfigSpec, after: &KubeconfigSpec) -> Vec<Difference> {
+    let mut found = super::certificate::between(&before.profile, &after.profile);
+    for (field, before, after) in [
+        ("server", &before.server, &after.server),
+        ("cluster", &before.cluster, &after.cluster),
+        ("user", &before.user, &after.user),
+    ] {
+        if before != after {
+            found.push(Difference::new(field, before.as_str(), after.as_str()));
+        }
+    }
+    if (&before.user, &before.cluster) != (&after.user, &after.cluster) {
+        let context = |spec: &KubeconfigSpec| format!("{}@{}", spec.user, spec.cluster);
+        found.push(Difference::new("current-context", context(before), context(after)));
+    }
+    found
+}
+
 fn differences(spec: &KubeconfigSpec, seen: &KubeconfigSeen, now: i64) -> Vec<Difference> {
     let facts = match &seen.content {
         Ok(facts) => facts,

@@ -1,0 +1,395 @@
+//! The laws that hold for every resource, on a host in memory: the real drivers over a file system that fails, kills and loses power.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+use common::{Fault, Faulty, SMALL, View, cluster, converge, reconcile, setting};
+use planekeeper::cluster::Cluster;
+use planekeeper::desired::desired;
+use planekeeper::engine::{self, Report};
+use planekeeper::host::files::{FileSystem, parent};
+use planekeeper::host::memory::Memory;
+use planekeeper::host::sandbox::{Sandbox, object_path};
+use planekeeper::host::{ApplyError, Host};
+use planekeeper::observed::{Mode, ObserveError, Observed, Seen};
+use planekeeper::resource::{Desired, Id, Issuer, Resource, Spec, Want};
+use planekeeper::verdict::Verdict;
+
+/// Configurations that between them have every kind of resource.
+fn clusters() -> Vec<(&'static str, Cluster)> {
+    let audit = "audit: {enabled: true}\nfilePermissions: CIS\ndns: {type: KubeDNS}\n";
+    vec![("small", cluster(SMALL)), ("settings", cluster(&common::with_settings(audit)))]
+}
+
+fn wanted(files: &Memory, cluster: &Cluster) -> Desired {
+    let host = Sandbox::new(View(files), setting());
+    desired(cluster, &host.facts(cluster).unwrap())
+}
+
+/// The files of a resource.
+fn paths(resource: &Resource) -> Vec<String> {
+    match &resource.want {
+        Want::Absent(_) => Vec::new(),
+        Want::Present(spec) => match spec {
+            Spec::Directory(spec) => vec![spec.path.clone()],
+            Spec::File(spec) => vec![spec.path.clone()],
+            Spec::KeyPair(spec) => vec![spec.private.clone(), spec.public.clone()],
+            Spec::Certificate(spec) => vec![spec.certificate.clone(), spec.key.clone()],
+            Spec::Kubeconfig(spec) => vec![spec.path.clone()],
+            Spec::Tokens(spec) => vec![spec.path.clone()],
+            Spec::Object(object) => vec![object_path(object)],
+        },
+    }
+}
+
+/// What a person may not lose: CAs and the service account keys.
+fn is_protected(resource: &Resource) -> bool {
+    match &resource.want {
+        Want::Present(Spec::Certificate(spec)) => matches!(spec.issuer, Issuer::SelfSigned { .. }),
+        Want::Present(Spec::KeyPair(_)) => true,
+        _ => false,
+    }
+}
+
+/// The content and mode of every file, but for planekeeper's staging files.
+fn content(files: &Memory) -> BTreeMap<String, (Vec<u8>, Mode)> {
+    let paths = files.touched().into_keys().filter(|path| !path.ends_with('/'));
+    paths.filter_map(|path| files.read(&path).ok().flatten().map(|read| (path, read))).collect()
+}
+
+#[test]
+fn law_1_a_second_run_writes_nothing() {
+    for (name, cluster) in clusters() {
+        let files = Memory::default();
+        converge(&files, &cluster);
+        let before = files.touched();
+        let report = reconcile(View(&files), &cluster, None);
+        assert!(report.converged() && report.done.is_empty() && report.passes == 1, "{name}: {report:#?}");
+        assert_eq!(files.touched(), before, "{name}");
+    }
+}
+
+#[test]
+fn a_host_is_the_same_however_many_steps_run_side_by_side() {
+    let cluster = cluster(SMALL);
+    let (one, many) = (Memory::default(), Memory::default());
+    converge(&one, &cluster);
+    let report = engine::reconcile(&Sandbox::new(View(&many), setting()), &cluster, None, 8, &|_| {}).unwrap();
+    assert!(report.converged(), "{report:#?}");
+    let names = |files: &Memory| content(files).into_iter().map(|(path, (_, mode))| (path, mode)).collect::<Vec<_>>();
+    assert_eq!(names(&one), names(&many));
+}
+
+/// What somebody might do to a file.
+const DRIFTS: [&str; 7] = ["delete", "edit", "truncate", "garbage", "chmod", "link", "empty folder"];
+
+/// Does it; false where it makes no sense.
+fn drift(files: &Memory, path: &str, kind: &str, folder: bool) -> bool {
+    let Ok(Some((bytes, mode))) = files.read(path) else {
+        if folder && kind == "chmod" {
+            let owner = planekeeper::facts::Owner::default();
+            files.set_mode(path, Mode { mode: 0o777, owner }).unwrap();
+            return true;
+        }
+        return false;
+    };
+    let put = |bytes: &[u8]| {
+        files.remove_file(path).unwrap();
+        let mut handle = files.create(path).unwrap();
+        files.write(&mut handle, bytes).unwrap();
+        files.grant(&handle, mode).unwrap();
+    };
+    match kind {
+        "delete" => files.remove_file(path).unwrap(),
+        "edit" => put(&edited(&bytes)),
+        "truncate" => put(b""),
+        "garbage" => put(b"\xff\xfe{{{: - not what it was"),
+        "chmod" => files.set_mode(path, Mode { mode: mode.mode ^ 0o044, ..mode }).unwrap(),
+        "link" => {
+            files.remove_file(path).unwrap();
+            let mut handle = files.create("/elsewhere").unwrap();
+            files.write(&mut handle, b"somebody's").unwrap();
+            files.link(path, "/elsewhere").unwrap();
+        }
+        "empty folder" => {
+            files.remove_file(path).unwrap();
+            files.create_directory(path).unwrap();
+        }
+        other => unreachable!("{other}"),
+    }
+    true
+}
+
+/// A change of what a file says: one letter of a value.
+fn edited(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    for (from, to) in [("10.96.0.", "10.97.0."), ("cp1", "cp2"), ("kube-system", "kube-elsewhere"), ("system", "sistem"), ("get", "got"), ("MII", "MIJ")] {
+        if text.contains(from) {
+            return text.replacen(from, to, 1).into_bytes();
+        }
+    }
+    text.replacen('e', "f", 1).into_bytes()
+}
+
+#[test]
+fn law_2_every_single_drift_is_repaired_and_only_that() {
+    for (name, cluster) in clusters() {
+        let healthy = Memory::default();
+        converge(&healthy, &cluster);
+        let desired = wanted(&healthy, &cluster);
+        let mut tried = BTreeSet::new();
+        for resource in desired.resources.iter().filter(|resource| !is_protected(resource)) {
+            let folder = matches!(&resource.want, Want::Present(Spec::Directory(_)));
+            for path in paths(resource) {
+                for kind in DRIFTS {
+                    let files = healthy.snapshot();
+                    if !drift(&files, &path, kind, folder) {
+                        continue;
+                    }
+                    tried.insert((resource.id.clone(), kind));
+                    repaired(&files, &healthy, resource, &cluster, &format!("{name}: {kind} {path}"));
+                }
+            }
+        }
+        let files = desired.resources.iter().filter(|resource| !is_protected(resource) && !paths(resource).is_empty());
+        let untried: Vec<_> = files.filter(|resource| !tried.iter().any(|(id, _)| *id == resource.id)).collect();
+        let only_folders = untried.iter().all(|resource| matches!(&resource.want, Want::Present(Spec::Directory(_))));
+        assert!(only_folders, "{name}: no drift was tried on {untried:#?}");
+    }
+}
+
+/// One run repairs the drift, touches no file but the resource's own, and a second run has nothing to do.
+fn repaired(files: &Memory, healthy: &Memory, resource: &Resource, cluster: &Cluster, what: &str) {
+    let before = files.touched();
+    let report = reconcile(View(files), cluster, Some(cluster));
+    assert!(report.converged(), "{what}: {report:#?}");
+    let own: BTreeSet<String> = paths(resource).into_iter().collect();
+    let touched = files.touched();
+    for (path, count) in &touched {
+        let known = before.get(path) == Some(count);
+        let allowed = own.contains(path.trim_end_matches('/')) || own.iter().any(|own| parent(own) == path.trim_end_matches('/'));
+        assert!(known || allowed, "{what}: {path} was touched");
+    }
+    let names = |files: &Memory| -> BTreeMap<String, Mode> {
+        content(files).into_iter().filter(|(path, _)| path != "/elsewhere").map(|(path, (_, mode))| (path, mode)).collect()
+    };
+    assert_eq!(names(files), names(healthy), "{what}: files or modes differ");
+    if let Ok(Some((bytes, _))) = files.read("/elsewhere") {
+        assert_eq!(bytes, b"somebody's", "{what}: what the link pointed to was written");
+    }
+    let again = reconcile(View(files), cluster, Some(cluster));
+    assert!(again.converged() && again.done.is_empty(), "{what}: {again:#?}");
+    assert!(report.done.iter().all(|step| step.id == resource.id), "{what}: {report:#?}");
+}
+
+#[test]
+fn law_6_what_a_person_may_not_lose_is_refused_and_left_as_it_is() {
+    let cluster = cluster(SMALL);
+    let healthy = Memory::default();
+    converge(&healthy, &cluster);
+    for resource in wanted(&healthy, &cluster).resources.iter().filter(|resource| is_protected(resource)) {
+        for path in paths(resource) {
+            for kind in ["edit", "truncate", "garbage"] {
+                let files = healthy.snapshot();
+                assert!(drift(&files, &path, kind, false));
+                let before = content(&files);
+                let report = reconcile(View(&files), &cluster, Some(&cluster));
+                // An edit of PEM's first line is no edit of what it holds to every reader: then nothing is to be refused.
+                let refused = report.left.refused.iter().any(|refused| refused.id == resource.id);
+                assert!(refused, "{kind} {path} was not refused: {report:#?}");
+                assert_eq!(content(&files).get(&path), before.get(&path), "{kind} {path} was overwritten");
+            }
+        }
+    }
+}
+
+#[test]
+fn law_6_a_folder_with_something_in_it_is_never_moved_out_of_the_way() {
+    let cluster = cluster(SMALL);
+    let healthy = Memory::default();
+    converge(&healthy, &cluster);
+    for resource in &wanted(&healthy, &cluster).resources {
+        if matches!(&resource.want, Want::Present(Spec::Directory(_))) {
+            continue;
+        }
+        for path in paths(resource) {
+            let files = healthy.snapshot();
+            files.remove_file(&path).unwrap();
+            files.create_directory(&path).unwrap();
+            files.create(&format!("{path}/precious")).unwrap();
+            let report = reconcile(View(&files), &cluster, Some(&cluster));
+            let refused = report.left.refused.iter().find(|refused| refused.id == resource.id);
+            assert!(refused.is_some_and(|refused| refused.reason.contains(&path)), "{path}: {report:#?}");
+            assert_eq!(files.list(&path).unwrap(), ["precious"]);
+        }
+    }
+}
+
+#[test]
+fn law_6_no_second_ca_is_made_where_the_first_is_gone() {
+    let cluster = cluster(SMALL);
+    let healthy = Memory::default();
+    converge(&healthy, &cluster);
+    for ca in ["/etc/kubernetes/pki/ca", "/etc/kubernetes/pki/front-proxy-ca", "/etc/kubernetes/pki/etcd/ca"] {
+        let files = healthy.snapshot();
+        files.remove_file(&format!("{ca}.crt")).unwrap();
+        files.remove_file(&format!("{ca}.key")).unwrap();
+        let report = reconcile(View(&files), &cluster, Some(&cluster));
+        assert!(!report.left.refused.is_empty(), "{ca}: {report:#?}");
+        assert_eq!(files.read(&format!("{ca}.crt")).unwrap(), None, "{ca} was made anew");
+    }
+    let files = healthy.snapshot();
+    files.remove_file("/etc/kubernetes/pki/sa.key").unwrap();
+    files.remove_file("/etc/kubernetes/pki/sa.pub").unwrap();
+    let report = reconcile(View(&files), &cluster, Some(&cluster));
+    assert!(!report.left.refused.is_empty() && files.read("/etc/kubernetes/pki/sa.key").unwrap().is_none(), "{report:#?}");
+}
+
+/// How many effects a first run has.
+fn effects_of_a_first_run(cluster: &Cluster) -> usize {
+    let files = Memory::default();
+    let faulty = Faulty::new(&files, usize::MAX, None);
+    let counted = Sandbox::new(faulty, setting());
+    assert!(engine::reconcile(&counted, cluster, None, 1, &|_| {}).unwrap().converged());
+    counted.files().effects.load(Ordering::SeqCst)
+}
+
+/// What a reader that polls the manifests sees: every name without a dot is a whole manifest, and no Pod is there twice.
+fn manifests_are_whole(files: &Memory) {
+    let folder = "/etc/kubernetes/manifests";
+    for name in files.list(folder).unwrap_or_default().iter().filter(|name| !name.starts_with('.')) {
+        let (bytes, _) = files.read(&format!("{folder}/{name}")).unwrap().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let pod = planekeeper::yaml::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
+        let (file, pod_name) = (name.trim_end_matches(".yaml"), pod.pointer("/metadata/name"));
+        assert_eq!(pod_name.and_then(serde_json::Value::as_str), Some(file), "{name} is not whole:\n{text}");
+        assert!(pod.get("spec").is_some_and(|spec| spec["volumes"].is_array()), "{name} is not whole:\n{text}");
+    }
+}
+
+/// Keys that must never change once they are whole on the disk.
+fn precious(files: &Memory) -> BTreeMap<String, Vec<u8>> {
+    let keep = |path: &str| path.ends_with("ca.key") || path.ends_with("sa.key");
+    content(files).into_iter().filter(|(path, _)| keep(path) && !path.contains("/.")).map(|(path, (bytes, _))| (path, bytes)).collect()
+}
+
+fn killed_at(cluster: &Cluster, at: usize, fault: Fault, power_cut: bool) {
+    let files = Memory::default();
+    let faulty = Faulty { after: Box::new(manifests_are_whole), ..Faulty::new(&files, at, Some(fault)) };
+    let _ = engine::reconcile(&Sandbox::new(faulty, setting()), cluster, None, 1, &|_| {});
+    let files = if power_cut { files.after_power_cut() } else { files };
+    manifests_are_whole(&files);
+    let keys = precious(&files);
+    let report = reconcile(View(&files), cluster, None);
+    assert!(report.converged(), "{fault:?} at effect {at}, power cut {power_cut}: {report:#?}");
+    for (path, bytes) in keys {
+        assert_eq!(precious(&files)[&path], bytes, "{fault:?} at effect {at}: {path} was replaced");
+    }
+    let staged: Vec<_> = files.touched().into_keys().filter(|path| path.ends_with(".planekeeper")).collect();
+    assert!(staged.is_empty(), "{fault:?} at effect {at}: left {staged:?}");
+}
+
+#[test]
+fn law_3_killed_at_any_effect_the_next_run_converges_and_no_reader_sees_half_a_manifest() {
+    let cluster = cluster(SMALL);
+    for at in 0..effects_of_a_first_run(&cluster) {
+        for fault in [Fault::KillBefore, Fault::KillAmid, Fault::KillAfter] {
+            killed_at(&cluster, at, fault, false);
+        }
+    }
+}
+
+#[test]
+fn law_3_after_a_power_cut_at_any_effect_the_next_run_converges_and_no_file_is_torn() {
+    let cluster = cluster(SMALL);
+    for at in 0..effects_of_a_first_run(&cluster) {
+        killed_at(&cluster, at, Fault::KillAfter, true);
+    }
+}
+
+#[test]
+fn law_5_any_error_at_any_effect_is_named_and_the_next_run_converges() {
+    const ERRORS: [i32; 5] = [28 /* ENOSPC */, 13 /* EACCES */, 30 /* EROFS */, 5 /* EIO */, 122 /* EDQUOT */];
+    let cluster = cluster(SMALL);
+    for at in 0..effects_of_a_first_run(&cluster) {
+        let error = ERRORS[at % ERRORS.len()];
+        let files = Memory::default();
+        let faulty = Sandbox::new(Faulty::new(&files, at, Some(Fault::Error(error))), setting());
+        let report = engine::reconcile(&faulty, &cluster, None, 1, &|_| {}).unwrap();
+        let text = std::io::Error::from_raw_os_error(error).to_string();
+        // A later pass of the same run tries again: either it has converged, or it says what went wrong.
+        let named = report.failed.iter().any(|failed| failed.error.chain().contains(&text));
+        assert!(report.converged() || named, "effect {at}: {report:#?}");
+        converge(&files, &cluster);
+    }
+}
+
+/// A host on which one resource cannot be applied.
+struct Refusing<'a, H> {
+    host: H,
+    refuses: &'a Id,
+}
+
+impl<H: Host> Host for Refusing<'_, H> {
+    fn facts(&self, cluster: &Cluster) -> Result<planekeeper::facts::Facts, ObserveError> {
+        self.host.facts(cluster)
+    }
+    fn observe(&self, desired: &Desired) -> Observed {
+        self.host.observe(desired)
+    }
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
+        if resource.id == *self.refuses {
+            return Err(ApplyError::new("write", resource.id.0.clone(), "it fails on purpose"));
+        }
+        self.host.apply(resource, seen, verdict)
+    }
+}
+
+/// Everything that needs a resource, directly or not.
+fn dependents(desired: &Desired, id: &Id) -> BTreeSet<Id> {
+    let mut found = BTreeSet::from([id.clone()]);
+    for resource in &desired.resources {
+        if resource.needs.iter().any(|need| found.contains(need)) {
+            found.insert(resource.id.clone());
+        }
+    }
+    found
+}
+
+#[test]
+fn law_4_nothing_that_needs_what_failed_is_written_and_everything_else_is() {
+    let cluster = cluster(SMALL);
+    let full = Memory::default();
+    converge(&full, &cluster);
+    let desired = wanted(&full, &cluster);
+    for resource in &desired.resources {
+        let files = Memory::default();
+        let host = Refusing { host: Sandbox::new(View(&files), setting()), refuses: &resource.id };
+        let report: Report = engine::reconcile(&host, &cluster, None, 1, &|_| {}).unwrap();
+        if matches!(resource.want, Want::Absent(_)) {
+            continue;
+        }
+        assert_eq!(report.failed.iter().map(|failed| &failed.id).collect::<Vec<_>>(), [&resource.id]);
+        let dependents = dependents(&desired, &resource.id);
+        let done: BTreeSet<&Id> = report.done.iter().map(|step| &step.id).collect();
+        let wrongly: Vec<_> = done.iter().filter(|id| dependents.contains(id)).collect();
+        assert!(wrongly.is_empty(), "{}: {wrongly:?} were written", resource.id);
+    }
+}
+
+#[test]
+fn needs_name_resources_that_come_before() {
+    for (name, cluster) in clusters() {
+        let files = Memory::default();
+        converge(&files, &cluster);
+        let mut known = BTreeSet::new();
+        for resource in &wanted(&files, &cluster).resources {
+            for need in &resource.needs {
+                assert!(known.contains(need), "{name}: {} needs {need}, which does not come before it", resource.id);
+            }
+            assert!(known.insert(resource.id.clone()), "{name}: {} is there twice", resource.id);
+        }
+    }
+}
