@@ -13,6 +13,11 @@ use serde_json::Value;
 
 use crate::versions::Release;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+pub(crate) use fixture::fixture;
+
 /// What one host's control plane should be.
 #[derive(Clone, Debug)]
 pub struct Cluster {

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod desired;
 pub mod facts;
+pub mod images;
 pub mod observed;
 pub mod patch;
 pub mod problem;

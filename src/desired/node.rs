@@ -1,0 +1,86 @@
+//! The mark on this host's Node that makes it a control plane's.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Taint};
+use crate::facts::Facts;
+use crate::resource::Desired;
+
+use super::object::object;
+
+/// Where kubeadm keeps the CRI endpoint of a node that has it neither in its flags nor in its instance configuration.
+const CRI_SOCKET: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
+
+/// The labels and taints of this host's Node. The kubelet makes the Node; this is merged into it, as kubeadm patches it,
+/// and taints that others set stay.
+#[must_use]
+pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
+    let mut node = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": cluster.node.name,
+            "labels": {
+                "node-role.kubernetes.io/control-plane": "",
+                "node.kubernetes.io/exclude-from-external-load-balancers": "",
+            },
+        },
+    });
+    if !cluster.node.taints.is_empty() {
+        node["spec"] = json!({"taints": cluster.node.taints.iter().map(taint).collect::<Vec<_>>()});
+    }
+    if socket_in_annotation(cluster) {
+        node["metadata"]["annotations"] = json!({CRI_SOCKET: cluster.node.cri_socket});
+    }
+    let origins = [
+        (".spec.taints", "InitConfiguration.nodeRegistration.taints"),
+        (".metadata.annotations", "InitConfiguration.nodeRegistration.criSocket"),
+    ];
+    let mut desired = Desired::default();
+    desired.push(object(cluster, "mark-control-plane", node, &origins));
+    desired
+}
+
+/// The CRI endpoint is on the Node. kubeadm has kept it in the kubelet's instance configuration by default since 1.34; the
+/// gate could turn that off until 1.35, and a valid configuration of a later release does not name it.
+fn socket_in_annotation(cluster: &Cluster) -> bool {
+    cluster.feature_gates.get("NodeLocalCRISocket") == Some(&false)
+}
+
+fn taint(taint: &Taint) -> Value {
+    let mut value = json!({"key": taint.key, "effect": taint.effect});
+    if !taint.value.is_empty() {
+        value["value"] = json!(taint.value);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Location, fixture};
+    use crate::resource::{Spec, Want};
+
+    #[test]
+    fn a_taint_names_the_line_that_it_comes_from() {
+        let mut cluster = fixture();
+        let place = Location { file: "cluster.yaml".to_owned(), line: 7 };
+        cluster.lines.0.insert("InitConfiguration.nodeRegistration".to_owned(), place.clone());
+        let desired = desired(&cluster, &Facts::default());
+        let origin = &desired.resources[0].origins[0];
+        assert_eq!((origin.field.as_str(), &origin.place), (".spec.taints", &place));
+    }
+
+    #[test]
+    fn the_cri_socket_is_on_the_node_only_where_the_gate_says_so() {
+        let mut cluster = fixture();
+        for (gate, expected) in
+            [(None, None), (Some(true), None), (Some(false), Some(&cluster.node.cri_socket.clone()))]
+        {
+            cluster.feature_gates = gate.map(|on| ("NodeLocalCRISocket".to_owned(), on)).into_iter().collect();
+            let desired = desired(&cluster, &Facts::default());
+            let Want::Present(Spec::Object(node)) = &desired.resources[0].want else { panic!("no Node") };
+            assert_eq!(node["metadata"]["annotations"][CRI_SOCKET].as_str(), expected.map(String::as_str));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The container images of a control plane, by kubeadm's rules for their names.
+
+use crate::cluster::{Cluster, DnsKind, Etcd, LocalEtcd};
+use crate::versions::KUBE_DNS_TAG;
+
+/// Where Kubernetes publishes its images, and the only registry with folders in it: a mirror is flat.
+const OFFICIAL: &str = "registry.k8s.io";
+
+/// The image of a component that comes with each Kubernetes release: `kube-apiserver`, `kube-proxy` and so on.
+#[must_use]
+pub fn kubernetes(cluster: &Cluster, component: &str) -> String {
+    format!("{}/{component}:{}", cluster.image_repository, cluster.version)
+}
+
+/// The image of a local etcd.
+#[must_use]
+pub fn etcd(cluster: &Cluster, etcd: &LocalEtcd) -> String {
+    let repository = etcd.image_repository.as_ref().unwrap_or(&cluster.image_repository);
+    format!("{repository}/etcd:{}", etcd.image_tag.as_deref().unwrap_or(cluster.release.etcd))
+}
+
+/// The image that holds a Pod's namespaces.
+#[must_use]
+pub fn pause(cluster: &Cluster) -> String {
+    format!("{}/pause:{}", cluster.image_repository, cluster.release.pause)
+}
+
+/// The image of CoreDNS.
+#[must_use]
+pub fn coredns(cluster: &Cluster) -> String {
+    dns(cluster, "coredns", "coredns", cluster.release.coredns)
+}
+
+/// The images of KubeDNS's containers: the server, its cache and its health check.
+#[must_use]
+pub fn kube_dns(cluster: &Cluster) -> [String; 3] {
+    ["k8s-dns-kube-dns", "k8s-dns-dnsmasq-nanny", "k8s-dns-sidecar"]
+        .map(|image| dns(cluster, "dns", image, KUBE_DNS_TAG))
+}
+
+/// An image of a DNS server, in `folder` of the official registry.
+fn dns(cluster: &Cluster, folder: &str, image: &str, tag: &str) -> String {
+    let repository = cluster.dns.image_repository.as_ref().unwrap_or(&cluster.image_repository);
+    let folder = if repository == OFFICIAL { format!("/{folder}") } else { String::new() };
+    format!("{repository}{folder}/{image}:{}", cluster.dns.image_tag.as_deref().unwrap_or(tag))
+}
+
+/// Every image that this host needs, in the order of `kubeadm config images list`.
+#[must_use]
+pub fn list(cluster: &Cluster) -> Vec<String> {
+    let mut images: Vec<String> = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+        .map(|component| kubernetes(cluster, component))
+        .into();
+    if !cluster.proxy_disabled {
+        images.push(kubernetes(cluster, "kube-proxy"));
+    }
+    if !cluster.dns.disabled {
+        match cluster.dns.kind {
+            DnsKind::CoreDns => images.push(coredns(cluster)),
+            DnsKind::KubeDns => images.extend(kube_dns(cluster)),
+        }
+    }
+    images.push(pause(cluster));
+    if let Etcd::Local(local) = &cluster.etcd {
+        images.push(etcd(cluster, local));
+    }
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+
+    #[test]
+    fn the_list_is_kubeadms() {
+        let expected = [
+            "registry.k8s.io/kube-apiserver:v1.37.2",
+            "registry.k8s.io/kube-controller-manager:v1.37.2",
+            "registry.k8s.io/kube-scheduler:v1.37.2",
+            "registry.k8s.io/kube-proxy:v1.37.2",
+            "registry.k8s.io/coredns/coredns:v1.14.6",
+            "registry.k8s.io/pause:3.10.2",
+            "registry.k8s.io/etcd:3.7.0-0",
+        ];
+        assert_eq!(list(&fixture()), expected);
+    }
+
+    #[test]
+    fn a_mirror_is_flat_and_dns_and_etcd_may_have_their_own() {
+        let mut cluster = fixture();
+        cluster.image_repository = "mirror.example:5000/k8s".to_owned();
+        assert_eq!(coredns(&cluster), "mirror.example:5000/k8s/coredns:v1.14.6");
+        cluster.dns.image_repository = Some("dns.example".to_owned());
+        cluster.dns.image_tag = Some("v1.2.3".to_owned());
+        assert_eq!(coredns(&cluster), "dns.example/coredns:v1.2.3");
+        cluster.dns.image_repository = Some(OFFICIAL.to_owned());
+        assert_eq!(coredns(&cluster), "registry.k8s.io/coredns/coredns:v1.2.3");
+        assert_eq!(kube_dns(&cluster)[2], "registry.k8s.io/dns/k8s-dns-sidecar:v1.2.3");
+        if let Etcd::Local(local) = &mut cluster.etcd {
+            local.image_tag = Some("3.6.0-0".to_owned());
+        }
+        assert!(list(&cluster).contains(&"mirror.example:5000/k8s/etcd:3.6.0-0".to_owned()));
+    }
+}
