@@ -73,3 +73,52 @@ pub fn mounts(cluster: &Cluster, mounts: Mounts) -> Mounts {
         .filter(|(_, path, _)| !shown(*path))
         .fold(mounts, |mounts, (name, path, read_only)| mounts.folder(name, path, read_only))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::fixture;
+    use crate::cluster::{Audit, HostPathMount};
+    use crate::resource::Want;
+
+    fn api_server(cluster: &Cluster) -> Value {
+        let resource = apiserver::desired(cluster, &Facts::default()).resources.remove(0);
+        match resource.want {
+            Want::Present(Spec::File(FileSpec { content: Content::Yaml(pod), .. })) => pod,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn audited() -> Cluster {
+        Cluster { audit: Some(Audit { policy: json!({ "kind": "Policy" }) }), ..fixture() }
+    }
+
+    #[test]
+    fn the_api_server_sees_its_policy_and_writes_its_log() {
+        let pod = api_server(&audited());
+        let command = pod["spec"]["containers"][0]["command"].to_string();
+        assert!(command.contains("--audit-policy-file=/etc/kubernetes/audit/audit.yaml"), "{command}");
+        assert!(command.contains("--audit-log-path=/var/log/kubernetes/audit/audit.log"), "{command}");
+        let mounts = pod["spec"]["containers"][0]["volumeMounts"].to_string();
+        assert!(mounts.contains(r#"{"mountPath":"/var/log/kubernetes/audit","name":"audit-logs"}"#), "{mounts}");
+        assert!(!api_server(&fixture()).to_string().contains("audit"));
+    }
+
+    #[test]
+    fn what_the_user_says_about_auditing_wins() {
+        let mut cluster = audited();
+        cluster.api_server.extra_args = vec![arg("audit-log-maxage", "7")];
+        cluster.api_server.extra_volumes = vec![HostPathMount {
+            name: "logs".to_owned(),
+            host_path: "/srv/logs".to_owned(),
+            mount_path: directories::AUDIT_LOGS.to_owned(),
+            read_only: false,
+            path_type: String::new(),
+        }];
+        let pod = api_server(&cluster).to_string();
+        assert!(pod.contains("--audit-log-maxage=7") && !pod.contains("--audit-log-maxage=30"), "{pod}");
+        assert_eq!(pod.matches(r#""mountPath":"/var/log/kubernetes/audit""#).count(), 1, "{pod}");
+    }
+}

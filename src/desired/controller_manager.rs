@@ -7,6 +7,7 @@ use crate::desired::static_pod::{self, Probes, StaticPod};
 use crate::desired::volumes::Mounts;
 use crate::desired::{kubeconfig, pki};
 use crate::facts::Facts;
+use crate::images;
 use crate::resource::{Desired, Id};
 
 /// The Pod's name.
@@ -22,7 +23,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     let component = &cluster.controller_manager;
     let pod = StaticPod {
         name: NAME,
-        image: static_pod::kubernetes_image(cluster, NAME),
+        image: images::kubernetes(cluster, NAME),
         command: command(NAME, base_arguments(cluster, facts), &component.extra_args),
         env: static_pod::environment(&cluster.settings.proxy_environment, &component.extra_envs),
         mounts: mounts(cluster, facts).list(),
@@ -105,4 +106,19 @@ fn base_arguments(cluster: &Cluster, facts: &Facts) -> Vec<Arg> {
         arguments.push(arg("service-cluster-ip-range", &cluster.networking.service_subnet));
     }
     arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+
+    #[test]
+    fn without_the_cas_key_nothing_is_signed() {
+        let facts = Facts { external_ca: true, ..Facts::default() };
+        let arguments = base_arguments(&fixture(), &facts);
+        assert_eq!(last(&arguments, "cluster-signing-key-file"), Some(""));
+        assert_eq!(last(&arguments, "cluster-signing-cert-file"), Some(""));
+        assert_eq!(last(&arguments, "root-ca-file"), Some("/etc/kubernetes/pki/ca.crt"));
+    }
 }

@@ -9,6 +9,7 @@ use crate::desired::origins::Origins;
 use crate::desired::static_pod::{self, Probes, StaticPod};
 use crate::desired::{directories, pki, volumes};
 use crate::facts::Facts;
+use crate::images;
 use crate::resource::{Desired, Id};
 
 /// The Pod's name.
@@ -22,11 +23,10 @@ const METRICS_PORT: u16 = 2381;
 pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     let mut desired = Desired::default();
     let Etcd::Local(etcd) = &cluster.etcd else { return desired };
-    let image = image(cluster, etcd);
     let pod = StaticPod {
         name: NAME,
         command: command(NAME, base_arguments(cluster, etcd), &etcd.extra_args),
-        image,
+        image: images::etcd(cluster, etcd),
         env: static_pod::environment(&BTreeMap::new(), &etcd.extra_envs),
         mounts: vec![
             volumes::folder("etcd-data", &etcd.data_dir, false),
@@ -55,11 +55,6 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
 #[must_use]
 pub fn local_url(cluster: &Cluster) -> String {
     format!("https://{}", at(localhost(cluster), CLIENT_PORT))
-}
-
-fn image(cluster: &Cluster, etcd: &LocalEtcd) -> String {
-    let repository = etcd.image_repository.as_ref().unwrap_or(&cluster.image_repository);
-    format!("{repository}/{NAME}:{}", tag(cluster, etcd))
 }
 
 fn tag<'a>(cluster: &Cluster, etcd: &'a LocalEtcd) -> &'a str {

@@ -133,3 +133,25 @@ fn resource(cluster: &Cluster, facts: &Facts, kubeconfig: &Kubeconfig) -> Resour
 pub fn path(name: &str) -> String {
     format!("{}/{name}", directories::KUBERNETES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+    use crate::resource::Want;
+
+    #[test]
+    fn only_people_go_through_the_shared_endpoint() {
+        let cluster = Cluster { control_plane_endpoint: Some("lb.example.com:8443".to_owned()), ..fixture() };
+        let servers: Vec<_> = desired(&cluster, &Facts::default())
+            .resources
+            .into_iter()
+            .map(|resource| match resource.want {
+                Want::Present(Spec::Kubeconfig(spec)) => spec.server,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let (shared, local) = ("https://lb.example.com:8443", "https://10.0.0.10:6443");
+        assert_eq!(servers, [shared, shared, local, local, local]);
+    }
+}

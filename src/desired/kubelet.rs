@@ -7,6 +7,7 @@ use crate::desired::arguments::{arg, flags, last};
 use crate::desired::directories;
 use crate::desired::origins::Origins;
 use crate::facts::Facts;
+use crate::images;
 use crate::patch::{self, MergeSchema};
 use crate::resource::{Content, Desired, Effect, FileSpec, Id, Origin, Resource, Spec};
 
@@ -73,8 +74,7 @@ fn base_arguments(cluster: &Cluster, facts: &Facts) -> Vec<Arg> {
         arguments.push(arg("container-runtime-endpoint", &cluster.node.cri_socket));
     }
     if cluster.release.pod_infra_container_image_flag {
-        let pause = format!("{}/pause:{}", cluster.image_repository, cluster.release.pause);
-        arguments.push(arg("pod-infra-container-image", pause));
+        arguments.push(arg("pod-infra-container-image", images::pause(cluster)));
     }
     let name = last(&cluster.node.kubelet_extra_args, "hostname-override").unwrap_or(&cluster.node.name);
     // Kubernetes takes a host's name in lower case.
@@ -104,4 +104,32 @@ fn for_host(mut value: Value, facts: &Facts) -> Value {
         value["resolvConf"] = json!("/run/systemd/resolve/resolv.conf");
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+
+    fn on(hostname: &str) -> Facts {
+        Facts { hostname: hostname.to_owned(), ..Facts::default() }
+    }
+
+    #[test]
+    fn the_kubelet_is_told_a_name_only_if_the_host_has_another() {
+        let mut cluster = fixture();
+        assert_eq!(environment_file(&cluster, &on("CP1")), "KUBELET_KUBEADM_ARGS=\"\"\n");
+        assert_eq!(environment_file(&cluster, &on("host")), "KUBELET_KUBEADM_ARGS=\"--hostname-override=cp1\"\n");
+        cluster.node.kubelet_extra_args = vec![arg("hostname-override", "cp2"), arg("v", "2")];
+        let file = environment_file(&cluster, &on("cp1"));
+        assert_eq!(file, "KUBELET_KUBEADM_ARGS=\"--hostname-override=cp2 --v=2\"\n");
+    }
+
+    #[test]
+    fn the_kubelet_reads_the_real_resolv_conf_unless_told_another() {
+        let resolved = Facts { systemd_resolved: true, ..Facts::default() };
+        assert_eq!(for_host(json!({}), &resolved)["resolvConf"], "/run/systemd/resolve/resolv.conf");
+        assert_eq!(for_host(json!({ "resolvConf": "/etc/r" }), &resolved)["resolvConf"], "/etc/r");
+        assert_eq!(for_host(json!({}), &Facts::default()), json!({}));
+    }
 }

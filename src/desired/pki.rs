@@ -293,3 +293,51 @@ impl Names {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+    use crate::resource::Want;
+
+    fn profile(cluster: &Cluster, name: &str) -> Profile {
+        let resources = desired(cluster, &Facts::default()).resources;
+        let found = resources.into_iter().find(|resource| resource.id == Id::certificate(name)).unwrap();
+        match found.want {
+            Want::Present(Spec::Certificate(spec)) => spec.profile,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_api_servers_certificate_names_every_way_to_reach_it() {
+        let mut cluster = fixture();
+        cluster.control_plane_endpoint = Some("[fd00::99]:6443".to_owned());
+        cluster.api_server_cert_sans = vec!["*.example.com".to_owned(), "10.1.1.1".to_owned()];
+        // kubeadm names the address of the first service subnet only.
+        cluster.networking.api_service_addresses.push("fd01::1".parse().unwrap());
+        let profile = profile(&cluster, "apiserver");
+        let addresses: Vec<_> = profile.ip_addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["10.0.0.10", "10.1.1.1", "10.96.0.1", "fd00::99"]);
+        assert!(profile.dns_names.contains("*.example.com") && profile.dns_names.contains("cp1"));
+    }
+
+    #[test]
+    fn the_kubelets_client_is_an_admin_only_where_the_release_needs_it() {
+        let mut cluster = fixture();
+        assert_eq!(profile(&cluster, "apiserver-kubelet-client").organization, None);
+        cluster.release = &crate::versions::RELEASES[0];
+        let organization = profile(&cluster, "apiserver-kubelet-client").organization;
+        assert_eq!(organization.as_deref(), Some("kubeadm:cluster-admins"));
+    }
+
+    #[test]
+    fn a_ca_is_known_by_what_it_signed() {
+        let resources = desired(&fixture(), &Facts::default()).resources;
+        let Want::Present(Spec::Certificate(ca)) = &resources[0].want else { panic!() };
+        let Issuer::SelfSigned { witnesses } = &ca.issuer else { panic!() };
+        assert!(witnesses.contains(&Id::certificate("apiserver")), "{witnesses:?}");
+        assert!(witnesses.contains(&Id::kubeconfig("kubelet.conf")), "{witnesses:?}");
+        assert!(!witnesses.contains(&Id::certificate("etcd/server")), "{witnesses:?}");
+    }
+}

@@ -7,6 +7,7 @@ use crate::desired::origins::Origins;
 use crate::desired::static_pod::{self, Probes, StaticPod};
 use crate::desired::volumes::Mounts;
 use crate::facts::Facts;
+use crate::images;
 use crate::resource::{Desired, Id};
 
 /// The Pod's name.
@@ -28,7 +29,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     ];
     let pod = StaticPod {
         name: NAME,
-        image: static_pod::kubernetes_image(cluster, NAME),
+        image: images::kubernetes(cluster, NAME),
         command: command(NAME, base, &component.extra_args),
         env: static_pod::environment(&cluster.settings.proxy_environment, &component.extra_envs),
         mounts: Mounts::default().file("kubeconfig", &kubeconfig).extra(&component.extra_volumes).list(),

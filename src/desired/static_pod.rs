@@ -81,12 +81,6 @@ pub fn path(name: &str) -> String {
     format!("{}/{name}.yaml", directories::MANIFESTS)
 }
 
-/// The image of a component of Kubernetes itself.
-#[must_use]
-pub fn kubernetes_image(cluster: &Cluster, name: &str) -> String {
-    format!("{}/{name}:{}", cluster.image_repository, cluster.version)
-}
-
 /// The environment of a component: the proxy's variables where they are given, and the user's own over them. By name.
 #[must_use]
 pub fn environment(proxy: &BTreeMap<String, String>, extra: &[Value]) -> Vec<Value> {
