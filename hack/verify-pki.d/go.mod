@@ -1,0 +1,3 @@
+module verify-pki
+
+go 1.24
