@@ -1,0 +1,191 @@
+//! `planekeeper.dev/v1alpha1` `PlanekeeperConfiguration`: what kubeadm has no word for.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::duration::GoDuration;
+use super::schema;
+
+/// The group and version.
+pub const API_VERSION: &str = "planekeeper.dev/v1alpha1";
+
+/// Settings of planekeeper. Every field has a default, and so has the whole document.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PlanekeeperConfiguration {
+    /// What to do about what differs from the configuration without the configuration having changed.
+    pub drift: Drift,
+    /// When certificates are made anew.
+    pub certificates: Certificates,
+    /// Auditing by the API server. A `Policy` document of `audit.k8s.io/v1` turns it on too.
+    pub audit: Audit,
+    /// The DNS server of the cluster.
+    pub dns: Dns,
+    /// Whose modes files have.
+    pub file_permissions: FilePermissions,
+    /// Proxy variables for the static Pods of Kubernetes, `HTTPS_PROXY` and the like. kubeadm takes them from the
+    /// environment that it happens to run in; planekeeper takes them from here only.
+    pub proxy_environment: BTreeMap<String, String>,
+    /// What to do about bootstrap tokens.
+    pub bootstrap_tokens: BootstrapTokens,
+}
+
+/// What to do about drift.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Drift {
+    /// For every resource that no rule is about.
+    pub policy: DriftPolicy,
+    /// Exceptions; the last one that matches counts.
+    pub rules: Vec<DriftRule>,
+}
+
+/// An exception for some resources.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DriftRule {
+    /// Ids of resources, with `*` for any text: `file:/etc/kubernetes/*`.
+    pub resources: String,
+    /// What to do about them.
+    pub policy: DriftPolicy,
+}
+
+/// What to do about a resource that differs.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub enum DriftPolicy {
+    /// Make it right.
+    #[default]
+    Repair,
+    /// Say so and leave it.
+    Report,
+    /// Leave it and say nothing.
+    Leave,
+}
+
+/// When certificates are made anew.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Certificates {
+    /// How long before its end, `720h`; by default when a third of its life is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<GoDuration>,
+}
+
+/// Auditing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Audit {
+    /// On or off. Where it is on without a `Policy` document, the metadata of every request is logged. By default it is
+    /// on where there is a `Policy` document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// The DNS server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Dns {
+    /// Which one.
+    #[serde(rename = "type")]
+    pub kind: DnsType,
+}
+
+/// A DNS server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DnsType {
+    /// kubeadm's.
+    #[default]
+    CoreDNS,
+    /// The older one, of three containers.
+    KubeDNS,
+}
+
+/// Whose file modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FilePermissions {
+    /// What kubeadm sets.
+    #[default]
+    Kubeadm,
+    /// What the CIS benchmark asks for.
+    CIS,
+}
+
+/// What to do about bootstrap tokens.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BootstrapTokens {
+    /// When a token's life is over.
+    pub when_ended: WhenEnded,
+}
+
+/// What to do about a token that has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenEnded {
+    /// Leave it out.
+    #[default]
+    Leave,
+    /// Give it another life.
+    Renew,
+}
+
+/// The `CustomResourceDefinition` of the kind, from the types above.
+#[must_use]
+pub fn crd() -> Value {
+    let mut schema = schema::of::<PlanekeeperConfiguration>();
+    make_structural(&mut schema);
+    schema["properties"]["apiVersion"] = json!({ "type": "string" });
+    schema["properties"]["kind"] = json!({ "type": "string" });
+    schema["properties"]["metadata"] = json!({ "type": "object" });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "planekeeperconfigurations.planekeeper.dev" },
+        "spec": {
+            "group": "planekeeper.dev",
+            "names": {
+                "kind": "PlanekeeperConfiguration",
+                "listKind": "PlanekeeperConfigurationList",
+                "plural": "planekeeperconfigurations",
+                "singular": "planekeeperconfiguration",
+            },
+            "scope": "Cluster",
+            "versions": [{
+                "name": "v1alpha1",
+                "served": true,
+                "storage": true,
+                "schema": { "openAPIV3Schema": schema },
+            }],
+        },
+    })
+}
+
+/// Turns a JSON Schema into the structural form that `apiextensions.k8s.io/v1` accepts: `nullable` rather than a type
+/// `null`, `enum` rather than `oneOf`, no title and no formats of our own. Defaults stay out: a stored object says what
+/// its author wrote.
+fn make_structural(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    for key in ["title", "default", "format", "$schema"] {
+        fields.remove(key);
+    }
+    if let Some(Value::Array(types)) = fields.get("type") {
+        let kind = types.iter().find(|kind| *kind != "null").cloned();
+        fields.insert("type".into(), kind.unwrap_or_default());
+        fields.insert("nullable".into(), true.into());
+    }
+    if let Some(Value::Array(variants)) = fields.remove("oneOf") {
+        let names: Vec<Value> = variants.iter().filter_map(|variant| variant.get("const").cloned()).collect();
+        fields.insert("type".into(), "string".into());
+        fields.insert("enum".into(), names.into());
+    }
+    if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+        properties.values_mut().for_each(make_structural);
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(schema) = fields.get_mut(key) {
+            make_structural(schema);
+        }
+    }
+}

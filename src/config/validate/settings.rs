@@ -1,0 +1,154 @@
+//! `PlanekeeperConfiguration`, the audit policy and `timeouts`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::duration::GoDuration;
+use super::super::kubeadm::v1beta4::Timeouts as WrittenTimeouts;
+use super::super::planekeeper::{DnsType, DriftPolicy as Policy, FilePermissions, PlanekeeperConfiguration, WhenEnded};
+use super::super::report::Report;
+use super::super::{audit, words};
+use crate::cluster::{Audit, DnsKind, DriftPolicy, DriftRule, FileModes, Settings, Timeouts};
+use crate::facts::Machine;
+
+const KIND: &str = "PlanekeeperConfiguration";
+
+/// planekeeper's own settings.
+pub fn check(
+    written: &PlanekeeperConfiguration,
+    life: Option<Duration>,
+    machine: &Machine,
+    report: &mut Report,
+) -> Settings {
+    for (index, rule) in written.drift.rules.iter().enumerate() {
+        if !rule.resources.contains([':', '*']) {
+            let message =
+                format!("{:?} is not an id of resources: write it like file:/etc/kubernetes/*", rule.resources);
+            report.error(format!("{KIND}.drift.rules[{index}].resources"), message);
+        }
+    }
+    proxy_environment(&written.proxy_environment, machine, report);
+    let every = DriftRule { resources: "*".to_owned(), policy: policy(written.drift.policy) };
+    let rules = &written.drift.rules;
+    let rules = rules.iter().map(|rule| DriftRule { resources: rule.resources.clone(), policy: policy(rule.policy) });
+    Settings {
+        drift: std::iter::once(every).chain(rules).collect(),
+        renew_before: written.certificates.renew_before.and_then(|before| renew_before(before, life, report)),
+        file_modes: match written.file_permissions {
+            FilePermissions::Kubeadm => FileModes::Kubeadm,
+            FilePermissions::CIS => FileModes::Cis,
+        },
+        proxy_environment: written.proxy_environment.clone(),
+        renew_ended_tokens: written.bootstrap_tokens.when_ended == WhenEnded::Renew,
+    }
+}
+
+const fn policy(written: Policy) -> DriftPolicy {
+    match written {
+        Policy::Repair => DriftPolicy::Repair,
+        Policy::Report => DriftPolicy::Report,
+        Policy::Leave => DriftPolicy::Leave,
+    }
+}
+
+/// Which DNS server.
+#[must_use]
+pub const fn dns_kind(written: DnsType) -> DnsKind {
+    match written {
+        DnsType::CoreDNS => DnsKind::CoreDns,
+        DnsType::KubeDNS => DnsKind::KubeDns,
+    }
+}
+
+fn renew_before(written: GoDuration, life: Option<Duration>, report: &mut Report) -> Option<Duration> {
+    let field = format!("{KIND}.certificates.renewBefore");
+    let before = written.to_std().filter(|before| !before.is_zero());
+    if before.is_none() {
+        report.error(&field, "is not a time before the end: write it like 720h");
+    }
+    if let (Some(before), Some(life)) = (before, life)
+        && before >= life
+    {
+        let life = GoDuration::from(life);
+        report
+            .error(field, format!("{written} is a certificate's whole life, {life}: it would be made anew every time"));
+    }
+    before
+}
+
+/// Names as kubeadm takes them from its environment: whatever ends in `_proxy`, in any case.
+fn proxy_environment(written: &BTreeMap<String, String>, machine: &Machine, report: &mut Report) {
+    let field = format!("{KIND}.proxyEnvironment");
+    for (name, value) in written {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !plain || !name.to_ascii_lowercase().ends_with("_proxy") {
+            let message =
+                words::unknown("proxy variable", name, ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"]);
+            report.error(format!("{field}.{name}"), message);
+        } else if value.is_empty() {
+            report.error(format!("{field}.{name}"), "is empty: give it a value or remove it");
+        }
+    }
+    let missing: Vec<_> = machine.proxy_variables.keys().filter(|name| !written.contains_key(*name)).collect();
+    if !missing.is_empty() {
+        let names = words::list(missing.into_iter().map(String::as_str));
+        let message = format!(
+            "the environment has {names}, which kubeadm would give to the static Pods and planekeeper does not: to have \
+             them there, write them in proxyEnvironment of a {} {KIND}",
+            super::super::planekeeper::API_VERSION
+        );
+        report.warn(field, message);
+    }
+}
+
+/// Auditing: on with a policy, or where it is asked for.
+pub fn audit(enabled: Option<bool>, policy: Option<&Value>, report: &mut Report) -> Option<Audit> {
+    if let Some(policy) = policy {
+        match serde_json::from_value(policy.clone()) {
+            Ok(typed) => audit::validate(&typed, report),
+            Err(error) => report.error("Policy", error.to_string()),
+        }
+    }
+    match (enabled, policy) {
+        (Some(false), Some(_)) => {
+            report.warn("Policy", "has no effect: audit.enabled is false in the PlanekeeperConfiguration");
+            None
+        }
+        (Some(false), None) | (None, None) => None,
+        (Some(true), None) => Some(Audit { policy: audit::default_policy() }),
+        (_, Some(policy)) => {
+            let mut policy = policy.clone();
+            policy["apiVersion"] = audit::API_VERSION.into();
+            policy["kind"] = "Policy".into();
+            Some(Audit { policy })
+        }
+    }
+}
+
+/// How long to wait for what, with kubeadm's defaults filled in.
+pub fn timeouts(written: &mut WrittenTimeouts, report: &mut Report) -> Timeouts {
+    let mut check = |field: &str, written: &mut Option<GoDuration>, minutes: u64| {
+        let default = Duration::from_secs(minutes * 60);
+        let given = written.get_or_insert_with(|| default.into());
+        given.to_std().filter(|given| !given.is_zero()).unwrap_or_else(|| {
+            let message = format!("{given} is no time to wait: write it like {}", GoDuration::from(default));
+            report.error(format!("InitConfiguration.timeouts.{field}"), message);
+            default
+        })
+    };
+    Timeouts {
+        control_plane_component_health_check: check(
+            "controlPlaneComponentHealthCheck",
+            &mut written.control_plane_component_health_check,
+            4,
+        ),
+        kubelet_health_check: check("kubeletHealthCheck", &mut written.kubelet_health_check, 4),
+        kubernetes_api_call: check("kubernetesAPICall", &mut written.kubernetes_api_call, 1),
+        etcd_api_call: check("etcdAPICall", &mut written.etcd_api_call, 2),
+        tls_bootstrap: check("tlsBootstrap", &mut written.tls_bootstrap, 5),
+        discovery: check("discovery", &mut written.discovery, 5),
+        upgrade_manifests: check("upgradeManifests", &mut written.upgrade_manifests, 5),
+    }
+}
