@@ -41,8 +41,12 @@ fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Ver
             judge_certificate(spec, seen, observed, now)
         }
         (Spec::KeyPair(spec), Seen::Absent) => key_pair::judge(spec, None, witness(&spec.witnesses, observed)),
-        (Spec::KeyPair(spec), Seen::KeyPair(seen)) => key_pair::judge(spec, Some(seen), witness(&spec.witnesses, observed)),
-        (Spec::Kubeconfig(spec), Seen::Absent) => kubeconfig::judge(spec, None, &issuer(&spec.issuer, observed, now), now),
+        (Spec::KeyPair(spec), Seen::KeyPair(seen)) => {
+            key_pair::judge(spec, Some(seen), witness(&spec.witnesses, observed))
+        }
+        (Spec::Kubeconfig(spec), Seen::Absent) => {
+            kubeconfig::judge(spec, None, &issuer(&spec.issuer, observed, now), now)
+        }
         (Spec::Kubeconfig(spec), Seen::Kubeconfig(seen)) => {
             kubeconfig::judge(spec, Some(seen), &issuer(&spec.issuer, observed, now), now)
         }
@@ -55,7 +59,12 @@ fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Ver
     }
 }
 
-fn judge_certificate(spec: &CertificateSpec, seen: Option<&crate::observed::CertificateSeen>, observed: &Observed, now: i64) -> Verdict {
+fn judge_certificate(
+    spec: &CertificateSpec,
+    seen: Option<&crate::observed::CertificateSeen>,
+    observed: &Observed,
+    now: i64,
+) -> Verdict {
     match &spec.issuer {
         Issuer::SelfSigned { witnesses } => {
             certificate::judge(spec, seen, &IssuerState::Absent, witness(witnesses, observed), now)

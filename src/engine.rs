@@ -146,11 +146,12 @@ struct Queue {
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
 fn apply<H: Host>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
-    let resources: BTreeMap<&Id, &Resource> = pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
-    let steps: BTreeMap<&Id, usize> = pass.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
+    let resources: BTreeMap<&Id, &Resource> =
+        pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
+    let steps: BTreeMap<&Id, usize> =
+        pass.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
     let mut followers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    let mut queue =
-        Queue { ready: BTreeSet::new(), waits: BTreeMap::new(), running: 0, outcome: Outcome::default() };
+    let mut queue = Queue { ready: BTreeSet::new(), waits: BTreeMap::new(), running: 0, outcome: Outcome::default() };
     for (index, step) in pass.plan.steps.iter().enumerate() {
         let needs: Vec<usize> = resources[&step.id].needs.iter().filter_map(|need| steps.get(need).copied()).collect();
         if needs.is_empty() {

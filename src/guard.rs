@@ -85,7 +85,8 @@ const FIXED: [Fixed; 7] = [
 /// The changes that are refused.
 #[must_use]
 pub fn forbidden(cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Vec<Forbidden> {
-    let mut found: Vec<Forbidden> = FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, observed)).collect();
+    let mut found: Vec<Forbidden> =
+        FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, observed)).collect();
     if let Some(before) = previous.map(|previous| previous.version).or_else(|| running_version(observed)) {
         found.extend(skew(cluster, before));
     }

@@ -145,7 +145,11 @@ struct Context<'a> {
 }
 
 fn index(previous: Option<&Previous>) -> BTreeMap<&Id, &Resource> {
-    previous.into_iter().flat_map(|previous| &previous.desired.resources).map(|resource| (&resource.id, resource)).collect()
+    previous
+        .into_iter()
+        .flat_map(|previous| &previous.desired.resources)
+        .map(|resource| (&resource.id, resource))
+        .collect()
 }
 
 /// Puts one resource into its part of the plan; false where it will not be in sync when the plan has been applied.
@@ -211,7 +215,9 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_>) -> Step {
     let changes: Vec<Change> = match &verdict {
-        Verdict::Update(differences) => differences.iter().map(|difference| change(difference, resource, context)).collect(),
+        Verdict::Update(differences) => {
+            differences.iter().map(|difference| change(difference, resource, context)).collect()
+        }
         _ => Vec::new(),
     };
     let cause = match changes.iter().find(|change| change.cause != Cause::Drift).or(changes.first()) {
@@ -251,7 +257,9 @@ fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause
 /// Why something is made or removed whole.
 fn whole_cause(resource: &Resource, seen: &Seen, context: &Context<'_>) -> Cause {
     match (context.before.get(&resource.id), seen) {
-        (Some(before), _) if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want) => Cause::Drift,
+        (Some(before), _) if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want) => {
+            Cause::Drift
+        }
         _ => configured("", resource),
     }
 }

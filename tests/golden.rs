@@ -198,7 +198,11 @@ fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.values_mut().for_each(prune);
-            map.retain(|_, value| !(value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)));
+            map.retain(|_, value| {
+                !(value.is_null()
+                    || value.as_object().is_some_and(serde_json::Map::is_empty)
+                    || value.as_array().is_some_and(Vec::is_empty))
+            });
         }
         Value::Array(list) => list.iter_mut().for_each(prune),
         _ => {}
@@ -210,7 +214,12 @@ fn too_many(case: &Path, host: &Memory) -> Vec<String> {
     let expected: BTreeSet<String> = modes_of(case).into_keys().collect();
     let ours = |path: &&String| path.starts_with("/etc/kubernetes/") && !path.ends_with('/');
     let is_key = |path: &str| path.ends_with(".key");
-    host.touched().keys().filter(ours).filter(|path| !expected.contains(*path) && !is_key(path)).map(|path| format!("{path} is not expected")).collect()
+    host.touched()
+        .keys()
+        .filter(ours)
+        .filter(|path| !expected.contains(*path) && !is_key(path))
+        .map(|path| format!("{path} is not expected"))
+        .collect()
 }
 
 fn modes_of(case: &Path) -> BTreeMap<String, u32> {
@@ -244,7 +253,8 @@ fn what_the_golden_configurations_make_is_in_sync_with_itself() {
     for_each_case(|case, host| {
         let before = host.touched();
         let mut setting = setting();
-        setting.ca_folders = fs::read_to_string(case.join("expected/ca-folders.txt")).unwrap().lines().map(str::to_owned).collect();
+        setting.ca_folders =
+            fs::read_to_string(case.join("expected/ca-folders.txt")).unwrap().lines().map(str::to_owned).collect();
         setting.hostname = "golden".into();
         let cluster = cluster_of_file(&case.join("config.yaml"));
         let report = engine::reconcile(&Sandbox::new(View(host), setting), &cluster, None, 1, &|_| {}).unwrap();
@@ -266,10 +276,15 @@ fn every_mistake_is_refused_and_each_of_its_fields_named_with_a_line() {
         if documents.patches_directory().is_some() {
             continue; // that the folder is missing is found where files are read: tests/process.rs
         }
-        let Err(problems) = documents.complete(&machine(), &Vec::<PatchFile>::new()) else { panic!("{name} is accepted") };
+        let Err(problems) = documents.complete(&machine(), &Vec::<PatchFile>::new()) else {
+            panic!("{name} is accepted")
+        };
         for field in &fields {
             let named = problems.iter().find(|problem| problem.field == *field);
-            assert!(named.is_some_and(|problem| problem.place.is_some()), "{name}: {field} is not named: {problems:#?}");
+            assert!(
+                named.is_some_and(|problem| problem.place.is_some()),
+                "{name}: {field} is not named: {problems:#?}"
+            );
         }
         for problem in &problems {
             assert!(fields.iter().any(|field| problem.field.starts_with(field)), "{name}: also complains of {problem}");

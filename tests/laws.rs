@@ -125,7 +125,14 @@ fn drift(files: &Memory, path: &str, kind: &str, folder: bool) -> bool {
 /// A change of what a file says: one letter of a value.
 fn edited(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
-    for (from, to) in [("10.96.0.", "10.97.0."), ("cp1", "cp2"), ("kube-system", "kube-elsewhere"), ("system", "sistem"), ("get", "got"), ("MII", "MIJ")] {
+    for (from, to) in [
+        ("10.96.0.", "10.97.0."),
+        ("cp1", "cp2"),
+        ("kube-system", "kube-elsewhere"),
+        ("system", "sistem"),
+        ("get", "got"),
+        ("MII", "MIJ"),
+    ] {
         if text.contains(from) {
             return text.replacen(from, to, 1).into_bytes();
         }
@@ -169,11 +176,16 @@ fn repaired(files: &Memory, healthy: &Memory, resource: &Resource, cluster: &Clu
     let touched = files.touched();
     for (path, count) in &touched {
         let known = before.get(path) == Some(count);
-        let allowed = own.contains(path.trim_end_matches('/')) || own.iter().any(|own| parent(own) == path.trim_end_matches('/'));
+        let allowed =
+            own.contains(path.trim_end_matches('/')) || own.iter().any(|own| parent(own) == path.trim_end_matches('/'));
         assert!(known || allowed, "{what}: {path} was touched");
     }
     let names = |files: &Memory| -> BTreeMap<String, Mode> {
-        content(files).into_iter().filter(|(path, _)| path != "/elsewhere").map(|(path, (_, mode))| (path, mode)).collect()
+        content(files)
+            .into_iter()
+            .filter(|(path, _)| path != "/elsewhere")
+            .map(|(path, (_, mode))| (path, mode))
+            .collect()
     };
     assert_eq!(names(files), names(healthy), "{what}: files or modes differ");
     if let Ok(Some((bytes, _))) = files.read("/elsewhere") {
@@ -244,7 +256,10 @@ fn law_6_no_second_ca_is_made_where_the_first_is_gone() {
     files.remove_file("/etc/kubernetes/pki/sa.key").unwrap();
     files.remove_file("/etc/kubernetes/pki/sa.pub").unwrap();
     let report = reconcile(View(&files), &cluster, Some(&cluster));
-    assert!(!report.left.refused.is_empty() && files.read("/etc/kubernetes/pki/sa.key").unwrap().is_none(), "{report:#?}");
+    assert!(
+        !report.left.refused.is_empty() && files.read("/etc/kubernetes/pki/sa.key").unwrap().is_none(),
+        "{report:#?}"
+    );
 }
 
 /// How many effects a first run has.
@@ -272,7 +287,11 @@ fn manifests_are_whole(files: &Memory) {
 /// Keys that must never change once they are whole on the disk.
 fn precious(files: &Memory) -> BTreeMap<String, Vec<u8>> {
     let keep = |path: &str| path.ends_with("ca.key") || path.ends_with("sa.key");
-    content(files).into_iter().filter(|(path, _)| keep(path) && !path.contains("/.")).map(|(path, (bytes, _))| (path, bytes)).collect()
+    content(files)
+        .into_iter()
+        .filter(|(path, _)| keep(path) && !path.contains("/."))
+        .map(|(path, (bytes, _))| (path, bytes))
+        .collect()
 }
 
 fn killed_at(cluster: &Cluster, at: usize, fault: Fault, power_cut: bool) {
@@ -311,7 +330,8 @@ fn law_3_after_a_power_cut_at_any_effect_the_next_run_converges_and_no_file_is_t
 
 #[test]
 fn law_5_any_error_at_any_effect_is_named_and_the_next_run_converges() {
-    const ERRORS: [i32; 5] = [28 /* ENOSPC */, 13 /* EACCES */, 30 /* EROFS */, 5 /* EIO */, 122 /* EDQUOT */];
+    const ERRORS: [i32; 5] =
+        [28 /* ENOSPC */, 13 /* EACCES */, 30 /* EROFS */, 5 /* EIO */, 122 /* EDQUOT */];
     let cluster = cluster(SMALL);
     for at in 0..effects_of_a_first_run(&cluster) {
         let error = ERRORS[at % ERRORS.len()];

@@ -104,14 +104,21 @@ fn a_second_run_says_that_nothing_changed_and_touches_no_file() {
 #[test]
 fn keys_and_kubeconfigs_are_readable_by_their_owner_only_whatever_the_umask() {
     let place = Place::new(SMALL);
-    let script = format!("umask 000; exec {BINARY} reconcile --config {} --root {}", place.config().display(), place.root().display());
+    let script = format!(
+        "umask 000; exec {BINARY} reconcile --config {} --root {}",
+        place.config().display(),
+        place.root().display()
+    );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     assert_eq!(code(&output), 0, "{}", said(&output));
     let mut secrets = 0;
     for path in state(&place.root()).into_keys() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        let is_secret = name.ends_with(".key") || name.ends_with(".conf") || name.starts_with("Secret.") || name == "last-good.json";
+        let is_secret = name.ends_with(".key")
+            || name.ends_with(".conf")
+            || name.starts_with("Secret.")
+            || name == "last-good.json";
         if is_secret {
             secrets += 1;
             assert_eq!(mode, 0o600, "{}", path.display());
@@ -126,7 +133,11 @@ fn an_invalid_configuration_exits_with_78_and_touches_nothing() {
     let place = Place::new(&SMALL.replace("podSubnet: 10.244.0.0/16", "podSubnet: 10.244.0.0/36\n  colour: red"));
     let output = place.reconcile();
     assert_eq!(code(&output), 78, "{}", said(&output));
-    assert!(said(&output).contains("networking.podSubnet") && said(&output).contains("networking.colour"), "{}", said(&output));
+    assert!(
+        said(&output).contains("networking.podSubnet") && said(&output).contains("networking.colour"),
+        "{}",
+        said(&output)
+    );
     assert!(!place.root().exists());
     for words in [&["config", "validate"][..], &["config", "print"], &["images", "list"]] {
         assert_eq!(code(&place.run(words)), 78);
@@ -184,12 +195,20 @@ fn no_secret_is_in_anything_that_is_printed() {
     let mut outputs = vec![place.reconcile(), place.run(&["config", "validate"])];
     fs::remove_file(root.join("cluster/kube-system/Secret.bootstrap-token-abcdef.yaml")).unwrap();
     fs::write(root.join("etc/kubernetes/scheduler.conf"), "{}").unwrap();
-    for words in [&["plan"][..], &["plan", "-o", "json"], &["certs", "list"], &["certs", "list", "-o", "json"], &["reconcile", "-o", "json"]] {
+    for words in [
+        &["plan"][..],
+        &["plan", "-o", "json"],
+        &["certs", "list"],
+        &["certs", "list", "-o", "json"],
+        &["reconcile", "-o", "json"],
+    ] {
         outputs.push(place.command(words).arg("--root").arg(&root).output().unwrap());
     }
-    let mut secrets = vec!["0123456789abcdef".to_owned(), "MDEyMzQ1Njc4OWFiY2RlZg".to_owned(), "PRIVATE KEY".to_owned()];
+    let mut secrets =
+        vec!["0123456789abcdef".to_owned(), "MDEyMzQ1Njc4OWFiY2RlZg".to_owned(), "PRIVATE KEY".to_owned()];
     for path in state(&root).into_keys().filter(|path| path.extension().is_some_and(|ending| ending == "key")) {
-        secrets.extend(fs::read_to_string(path).unwrap().lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
+        secrets
+            .extend(fs::read_to_string(path).unwrap().lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
     }
     for output in &outputs {
         let text = said(output);
@@ -224,7 +243,9 @@ fn a_reader_that_polls_the_manifests_never_sees_half_of_one_or_two_of_one_pod() 
             polls
         });
         for round in 0..20 {
-            let flag = format!("\nscheduler:\n  extraArgs:\n  - {{name: v, value: \"{round}\"}}\napiServer:\n  extraArgs:\n  - {{name: v, value: \"{round}\"}}\n");
+            let flag = format!(
+                "\nscheduler:\n  extraArgs:\n  - {{name: v, value: \"{round}\"}}\napiServer:\n  extraArgs:\n  - {{name: v, value: \"{round}\"}}\n"
+            );
             fs::write(place.config(), format!("{SMALL}{flag}")).unwrap();
             let output = place.reconcile();
             assert_eq!(code(&output), 0, "{}", said(&output));
@@ -278,12 +299,16 @@ fn killed_at_any_effect_on_a_real_folder_the_next_run_converges_and_keeps_the_ke
     for call in EFFECTS {
         // A prime step and every kind of call: some hundred kills, spread over the whole run.
         kills += at_every_call(call, "signal=KILL", 7, |place, _, number| {
-            let keys = ["ca.key", "etcd/ca.key", "front-proxy-ca.key", "sa.key"].map(|key| format!("etc/kubernetes/pki/{key}"));
+            let keys = ["ca.key", "etcd/ca.key", "front-proxy-ca.key", "sa.key"]
+                .map(|key| format!("etc/kubernetes/pki/{key}"));
             let before: Vec<_> = keys.iter().map(|key| fs::read(place.root().join(key)).ok()).collect();
             let output = place.reconcile();
             assert_eq!(code(&output), 0, "after a kill at {call} {number}: {}", said(&output));
             for (key, before) in keys.iter().zip(before) {
-                assert!(before.is_none_or(|before| before == place.read(key)), "{key} was replaced after a kill at {call} {number}");
+                assert!(
+                    before.is_none_or(|before| before == place.read(key)),
+                    "{key} was replaced after a kill at {call} {number}"
+                );
             }
         }) / 7;
     }
@@ -292,7 +317,12 @@ fn killed_at_any_effect_on_a_real_folder_the_next_run_converges_and_keeps_the_ke
 
 #[test]
 fn an_error_of_the_kernel_at_any_effect_is_named_and_the_next_run_converges() {
-    for (call, error, text) in [("write", "ENOSPC", "No space left"), ("fsync", "EIO", "Input/output"), ("renameat", "EROFS", "Read-only"), ("mkdirat", "EACCES", "Permission denied")] {
+    for (call, error, text) in [
+        ("write", "ENOSPC", "No space left"),
+        ("fsync", "EIO", "Input/output"),
+        ("renameat", "EROFS", "Read-only"),
+        ("mkdirat", "EACCES", "Permission denied"),
+    ] {
         at_every_call(call, &format!("error={error}"), 11, |place, output, number| {
             assert!(said(output).contains(text), "{call} {number} failed with {error}: {}", said(output));
             let again = place.reconcile();

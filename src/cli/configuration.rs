@@ -178,7 +178,8 @@ pub fn print(path: &Path, format: Format) -> Result<Exit, Failure> {
 /// The configuration cannot be read, or is invalid.
 pub fn migrate(path: &Path, format: Format) -> Result<Exit, Failure> {
     load(path)?;
-    documents(&config::migrate(&sources(path)?), format)
+    let migrated = config::migrate(config::parse(&sources(path)?));
+    documents(&migrated.map_err(|problems| invalid(listed(&problems)))?, format)
 }
 
 fn documents(documents: &[serde_json::Value], format: Format) -> Result<Exit, Failure> {

@@ -22,10 +22,13 @@ pub fn command(config: &Path, place: &Place, format: Format) -> Result<Exit, Fai
     let facts = super::run::facts(&cluster, &place.root)?;
     let again = "run planekeeper reconcile first";
     let ca = facts.ca_certificate.as_ref().ok_or_else(|| failed(format!("there is no cluster CA yet; {again}")))?;
-    let hash = pki::discovery_hash(ca.as_bytes()).map_err(|reason| failed(format!("cannot read the cluster CA: {reason}")))?;
+    let hash =
+        pki::discovery_hash(ca.as_bytes()).map_err(|reason| failed(format!("cannot read the cluster CA: {reason}")))?;
     let token = cluster.bootstrap_tokens.iter().find_map(|token| usable(token, &facts));
     let token = token.ok_or_else(|| {
-        failed(format!("no bootstrap token is in force that signs and authenticates; add one to bootstrapTokens and {again}"))
+        failed(format!(
+            "no bootstrap token is in force that signs and authenticates; add one to bootstrapTokens and {again}"
+        ))
     })?;
     let worker = worker(&cluster, &token, &hash);
     let control_plane = cluster.control_plane_endpoint.as_ref().map(|_| format!("{worker} --control-plane"));
@@ -37,7 +40,9 @@ pub fn command(config: &Path, place: &Place, format: Format) -> Result<Exit, Fai
         Format::Text => {
             let mut text = format!("# a worker\n{worker}\n");
             if let Some(command) = control_plane {
-                text += &format!("\n# a control-plane node, with the CAs and the sa key pair copied to it before\n{command}\n");
+                text += &format!(
+                    "\n# a control-plane node, with the CAs and the sa key pair copied to it before\n{command}\n"
+                );
             }
             output::print(&text)?;
         }

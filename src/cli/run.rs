@@ -47,7 +47,8 @@ fn setting() -> Setting {
 fn open(root: &Path) -> Result<Opened, Failure> {
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
     let read = disk.read(record::PATH);
-    let read = read.map_err(|error| Failure::of_io("read", &root.join(record::PATH.trim_start_matches('/')), &error))?;
+    let read =
+        read.map_err(|error| Failure::of_io("read", &root.join(record::PATH.trim_start_matches('/')), &error))?;
     let last_text = read.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
     let last_good = last_text.as_deref().and_then(|text| Record::cluster(text, &machine::machine()));
     Ok(Opened { sandbox: Sandbox::new(disk, setting()), last_good, last_text })

@@ -44,7 +44,12 @@ pub fn report(context: &Context<'_>, report: &Report) -> String {
         show_step(&mut out, step);
     }
     for step in &report.left.steps {
-        show_line(&mut out, symbol(step.action), &step.id.0, "does not settle: what is written is not what is read back");
+        show_line(
+            &mut out,
+            symbol(step.action),
+            &step.id.0,
+            "does not settle: what is written is not what is read back",
+        );
     }
     for failed in &report.failed {
         show_line(&mut out, ("x", Some(AnsiColor::Red)), &failed.id.0, &format!("failed: {}", failed.error.chain()));
@@ -217,7 +222,7 @@ fn effect(effect: &Effect) -> String {
 fn summary(plan: &Plan, steps: &[Step]) -> String {
     let count = |action: Action| steps.iter().filter(|step| step.action == action).count();
     let counts = [
-        (count(Action::Create) , "to create", "created"),
+        (count(Action::Create), "to create", "created"),
         (count(Action::Update), "to change", "changed"),
         (count(Action::Repair), "to repair", "repaired"),
         (count(Action::Renew), "to renew", "renewed"),

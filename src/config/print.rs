@@ -11,12 +11,11 @@ use super::kubeadm::v1beta4;
 use super::{Loaded, planekeeper};
 use crate::cluster::{Cluster, DnsKind, DriftPolicy, FileModes, Taint, TokenEnd};
 use crate::problem::Problem;
-use crate::yaml;
 
 /// The complete effective configuration: every document, with all defaults. It can be shown to others: of a token only the
 /// public half is in it, and no key of uploaded certificates.
 #[must_use]
-pub fn print(loaded: &Loaded) -> String {
+pub fn print(loaded: &Loaded) -> Vec<Value> {
     let cluster = &loaded.cluster;
     let mut documents = vec![
         init(loaded),
@@ -26,7 +25,7 @@ pub fn print(loaded: &Loaded) -> String {
     ];
     documents.extend(cluster.audit.as_ref().map(|audit| audit.policy.clone()));
     documents.push(settings(cluster));
-    join(&documents)
+    documents
 }
 
 /// The configuration with kubeadm's documents as v1beta4, all others as they are. Comments are lost. Documents for other
@@ -34,8 +33,8 @@ pub fn print(loaded: &Loaded) -> String {
 ///
 /// # Errors
 /// What is wrong with the shape of documents.
-pub fn migrate(documents: Documents) -> Result<String, Vec<Problem>> {
-    let mut texts = Vec::new();
+pub fn migrate(documents: Documents) -> Result<Vec<Value>, Vec<Problem>> {
+    let mut migrated = Vec::new();
     for (kind, api_version) in [
         (DocumentKind::InitConfiguration, v1beta4::API_VERSION),
         (DocumentKind::ClusterConfiguration, v1beta4::API_VERSION),
@@ -52,15 +51,11 @@ pub fn migrate(documents: Documents) -> Result<String, Vec<Problem>> {
         {
             value["timeouts"]["controlPlaneComponentHealthCheck"] = timeout;
         }
-        texts.push(with_header(&value, api_version, kind.name()));
+        migrated.push(with_header(&value, api_version, kind.name()));
     }
-    texts.extend(documents.ignored.iter().cloned());
+    migrated.extend(documents.ignored.iter().cloned());
     let (problems, _) = documents.report.finish();
-    if problems.is_empty() { Ok(join(&texts)) } else { Err(problems) }
-}
-
-fn join(documents: &[Value]) -> String {
-    documents.iter().map(yaml::to_string).collect::<Vec<_>>().join("---\n")
+    if problems.is_empty() { Ok(migrated) } else { Err(problems) }
 }
 
 fn with_header(value: &Value, api_version: &str, kind: &str) -> Value {

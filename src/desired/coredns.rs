@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, DnsKind};
 use crate::facts::Facts;
 use crate::images;
+use crate::patch::MergeSchema;
 use crate::resource::{Desired, Resource};
 
 use super::object::{SYSTEM, absent, config_map, object, patched, service_account};
@@ -52,7 +53,7 @@ fn present(cluster: &Cluster) -> Vec<Resource> {
         object(
             cluster,
             PHASE,
-            patched(cluster, "corednsdeployment", deployment(cluster)),
+            patched(cluster, "corednsdeployment", MergeSchema::PodTemplate, deployment(cluster)),
             &[(".spec.template.spec.containers", "ClusterConfiguration.dns")],
         ),
         object(cluster, PHASE, service, &[(".spec.clusterIP", "ClusterConfiguration.networking.serviceSubnet")]),

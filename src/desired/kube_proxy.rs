@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::facts::Facts;
 use crate::images;
+use crate::patch::MergeSchema;
 use crate::resource::{Desired, Resource};
 use crate::yaml;
 
@@ -112,7 +113,7 @@ fn daemon_set(cluster: &Cluster) -> Value {
             },
         },
     });
-    let mut daemon_set = patched(cluster, "kubeproxydaemonset", daemon_set);
+    let mut daemon_set = patched(cluster, "kubeproxydaemonset", MergeSchema::PodTemplate, daemon_set);
     if let Some(env) = daemon_set.pointer_mut("/spec/template/spec/containers/0/env").and_then(Value::as_array_mut) {
         let variables = cluster.settings.proxy_environment.iter();
         env.extend(variables.map(|(name, value)| json!({"name": name, "value": value})));

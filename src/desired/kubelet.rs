@@ -1,8 +1,9 @@
 //! The kubelet's flags and configuration.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cluster::{Arg, Cluster, FileModes};
+use crate::config::component::kubelet;
 use crate::desired::arguments::{arg, flags, last};
 use crate::desired::directories;
 use crate::desired::origins::Origins;
@@ -87,23 +88,9 @@ fn base_arguments(cluster: &Cluster, facts: &Facts) -> Vec<Arg> {
 /// The cluster's configuration, what this host adds, the user's patches, and last this host's own. Every patch was tried
 /// when the configuration was loaded, so that one that does not apply never gets here.
 fn configuration(cluster: &Cluster, facts: &Facts) -> Value {
-    let value = for_host(cluster.kubelet.value.clone(), facts);
-    let mut value = patch::apply("kubeletconfiguration", MergeSchema::KubeletConfiguration, &value, &cluster.patches)
-        .unwrap_or(value);
-    if local_cri_socket(cluster) && value.is_object() {
-        value["containerRuntimeEndpoint"] = json!(cluster.node.cri_socket);
-    }
-    value
-}
-
-/// Where `systemd-resolved` runs, `/etc/resolv.conf` names its stub, which no Pod can reach: the kubelet is told the real
-/// file, unless the user names another.
-fn for_host(mut value: Value, facts: &Facts) -> Value {
-    let unset = value.get("resolvConf").is_none_or(Value::is_null);
-    if facts.systemd_resolved && unset && value.is_object() {
-        value["resolvConf"] = json!("/run/systemd/resolve/resolv.conf");
-    }
-    value
+    let value = kubelet::before_patches(&cluster.kubelet.value, facts.systemd_resolved);
+    let value = patch::apply("kubeletconfiguration", MergeSchema::Kubelet, &value, &cluster.patches).unwrap_or(value);
+    if local_cri_socket(cluster) { kubelet::after_patches(value, &cluster.node.cri_socket) } else { value }
 }
 
 #[cfg(test)]
@@ -123,13 +110,5 @@ mod tests {
         cluster.node.kubelet_extra_args = vec![arg("hostname-override", "cp2"), arg("v", "2")];
         let file = environment_file(&cluster, &on("cp1"));
         assert_eq!(file, "KUBELET_KUBEADM_ARGS=\"--hostname-override=cp2 --v=2\"\n");
-    }
-
-    #[test]
-    fn the_kubelet_reads_the_real_resolv_conf_unless_told_another() {
-        let resolved = Facts { systemd_resolved: true, ..Facts::default() };
-        assert_eq!(for_host(json!({}), &resolved)["resolvConf"], "/run/systemd/resolve/resolv.conf");
-        assert_eq!(for_host(json!({ "resolvConf": "/etc/r" }), &resolved)["resolvConf"], "/etc/r");
-        assert_eq!(for_host(json!({}), &Facts::default()), json!({}));
     }
 }

@@ -1,6 +1,7 @@
 //! The kubelets' common configuration in the cluster, where joining nodes read it.
 
 use crate::cluster::Cluster;
+use crate::config::component::kubelet;
 use crate::facts::Facts;
 use crate::resource::{Desired, Resource};
 use crate::yaml;
@@ -14,8 +15,9 @@ const READER: &str = "kubeadm:kubelet-config";
 
 /// The `ConfigMap` `kubelet-config` and who may read it. Patches and what is of this host alone are not in it.
 #[must_use]
-pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
-    let configuration = config_map(SYSTEM, CONFIG_MAP, [("kubelet", yaml::to_string(&cluster.kubelet.value))]);
+pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
+    let value = kubelet::for_cluster(&cluster.kubelet.value, cluster.release.minor, facts.systemd_resolved);
+    let configuration = config_map(SYSTEM, CONFIG_MAP, [("kubelet", yaml::to_string(&value))]);
     let configuration = if cluster.kubelet.user_supplied { configuration } else { signed(configuration) };
     Desired {
         resources: vec![

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::Cluster;
+use crate::patch::{self, MergeSchema};
 use crate::resource::{Id, Origin, Resource, Target, Want};
 
 /// The namespace of everything that a control plane keeps for itself.
@@ -75,8 +76,9 @@ pub(super) fn server_url(cluster: &Cluster) -> String {
 }
 
 /// The object after the configuration's patches for a target.
-pub(super) fn patched(_cluster: &Cluster, _target: &str, object: Value) -> Value {
-    object
+pub(super) fn patched(cluster: &Cluster, target: &str, schema: MergeSchema, object: Value) -> Value {
+    // Every patch was tried when the configuration was loaded.
+    patch::apply(target, schema, &object, &cluster.patches).unwrap_or(object)
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub fn judge(spec: &TokensSpec, seen: &TokensSeen, now: i64) -> Verdict {
         differences.push(difference);
     }
     for (id, token) in &seen.tokens {
-        let wanted = spec.tokens.iter().any(|(wanted, _)| wanted.as_ref().map_or(token.secret.is_some(), |wanted| wanted == id));
+        let wanted =
+            spec.tokens.iter().any(|(wanted, _)| wanted.as_ref().map_or(token.secret.is_some(), |wanted| wanted == id));
         if !wanted {
             differences.push(Difference::removed(id.clone(), "recorded"));
         }

@@ -40,13 +40,21 @@ fn compare(path: &str, seen: Option<&Value>, wanted: Option<&Value>, extent: Ext
         (None, Some(wanted)) => found.push(Difference::added(path, show(wanted))),
         (Some(Value::Object(seen)), Some(Value::Object(wanted))) => maps(path, seen, wanted, extent, found),
         (Some(Value::Array(seen)), Some(Value::Array(wanted))) => lists(path, seen, wanted, extent, found),
-        (Some(Value::String(seen)), Some(Value::String(wanted))) if wanted.contains('\n') => text(path, seen, wanted, found),
+        (Some(Value::String(seen)), Some(Value::String(wanted))) if wanted.contains('\n') => {
+            text(path, seen, wanted, found)
+        }
         (Some(seen), Some(wanted)) if seen == wanted => {}
         (Some(seen), Some(wanted)) => found.push(Difference::new(path, show(seen), show(wanted))),
     }
 }
 
-fn maps(path: &str, seen: &Map<String, Value>, wanted: &Map<String, Value>, extent: Extent, found: &mut Vec<Difference>) {
+fn maps(
+    path: &str,
+    seen: &Map<String, Value>,
+    wanted: &Map<String, Value>,
+    extent: Extent,
+    found: &mut Vec<Difference>,
+) {
     let keys: std::collections::BTreeSet<&String> = seen.keys().chain(wanted.keys()).collect();
     for key in keys {
         let quoted = key.contains(['.', '/']);
@@ -119,8 +127,16 @@ fn same_members(left: &[&str], right: &[&str]) -> bool {
     left.len() == right.len() && left.iter().all(|name| right.contains(name))
 }
 
-fn named(path: &str, seen: (&[&str], &[Value]), wanted: (&[&str], &[Value]), extent: Extent, found: &mut Vec<Difference>) {
-    let get = |(names, list): (&[&str], &'_ [Value]), name: &str| names.iter().position(|other| *other == name).map(|at| list[at].clone());
+fn named(
+    path: &str,
+    seen: (&[&str], &[Value]),
+    wanted: (&[&str], &[Value]),
+    extent: Extent,
+    found: &mut Vec<Difference>,
+) {
+    let get = |(names, list): (&[&str], &'_ [Value]), name: &str| {
+        names.iter().position(|other| *other == name).map(|at| list[at].clone())
+    };
     for name in wanted.0 {
         compare(&format!("{path}[{name}]"), get(seen, name).as_ref(), get(wanted, name).as_ref(), extent, found);
     }
@@ -137,7 +153,8 @@ pub(super) fn text(path: &str, seen: &str, wanted: &str, found: &mut Vec<Differe
     }
     let (seen, wanted): (Vec<&str>, Vec<&str>) = (seen.lines().collect(), wanted.lines().collect());
     let start = seen.iter().zip(&wanted).take_while(|(left, right)| left == right).count();
-    let end = seen[start..].iter().rev().zip(wanted[start..].iter().rev()).take_while(|(left, right)| left == right).count();
+    let end =
+        seen[start..].iter().rev().zip(wanted[start..].iter().rev()).take_while(|(left, right)| left == right).count();
     let part = |lines: &[&str]| lines[start..lines.len() - end].join("\n");
     let (seen, wanted) = (part(&seen), part(&wanted));
     found.push(match (seen.is_empty(), wanted.is_empty()) {

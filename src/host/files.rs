@@ -135,7 +135,9 @@ pub fn create_directories<F: FileSystem>(files: &F, path: &str, mode: Mode) -> i
     }
     match files.create_directory(path) {
         // Another step, which runs beside this one, was first.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && matches!(files.look_through(path)?, Look::Directory(_)) => {}
+        Err(error)
+            if error.kind() == io::ErrorKind::AlreadyExists
+                && matches!(files.look_through(path)?, Look::Directory(_)) => {}
         made => made?,
     }
     files.set_mode(path, mode)?;

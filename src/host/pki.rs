@@ -74,7 +74,9 @@ impl<'a, F: FileSystem> Readings<'a, F> {
         let (certificate, key) = match (self.read(&spec.certificate, ca), self.read(&spec.key, ca)) {
             (Ok(certificate), Ok(key)) => (certificate, key),
             (Err(Stop::Error(error)), _) | (_, Err(Stop::Error(error))) => return Err(error),
-            (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => return Ok(Seen::Obstacle(obstacle)),
+            (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => {
+                return Ok(Seen::Obstacle(obstacle));
+            }
         };
         if certificate.is_none() && key.is_none() {
             return Ok(Seen::Absent);
@@ -96,7 +98,9 @@ impl<'a, F: FileSystem> Readings<'a, F> {
         let (private, public) = match (self.read(&spec.private, true), self.read(&spec.public, true)) {
             (Ok(private), Ok(public)) => (private, public),
             (Err(Stop::Error(error)), _) | (_, Err(Stop::Error(error))) => return Err(error),
-            (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => return Ok(Seen::Obstacle(obstacle)),
+            (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => {
+                return Ok(Seen::Obstacle(obstacle));
+            }
         };
         if private.is_none() && public.is_none() {
             return Ok(Seen::Absent);
@@ -148,7 +152,8 @@ impl<F: FileSystem> Issuance<'_, F> {
     /// # Errors
     /// The operation that failed. A key that was there is still there.
     pub fn certificate(&self, spec: &CertificateSpec, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
-        let repairs = if let Seen::Certificate(seen) = seen { certificate::mode_repairs(spec, seen) } else { Vec::new() };
+        let repairs =
+            if let Seen::Certificate(seen) = seen { certificate::mode_repairs(spec, seen) } else { Vec::new() };
         if self.only_modes(verdict, repairs)? {
             return Ok(());
         }

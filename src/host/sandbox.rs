@@ -83,7 +83,9 @@ impl<F: FileSystem> Sandbox<F> {
         let in_the_way = |kind| Ok(Seen::Obstacle(Obstacle { path: spec.path.clone(), kind }));
         match looked {
             Look::Directory(mode) => Ok(Seen::Directory(mode)),
-            Look::Absent if self.files.look(&spec.path).is_ok_and(|look| look == Look::Link) => in_the_way(ObstacleKind::Link),
+            Look::Absent if self.files.look(&spec.path).is_ok_and(|look| look == Look::Link) => {
+                in_the_way(ObstacleKind::Link)
+            }
             Look::Absent => Ok(Seen::Absent),
             Look::File(_) => in_the_way(ObstacleKind::File),
             Look::Link => in_the_way(ObstacleKind::Link),
@@ -134,9 +136,10 @@ impl<F: FileSystem> Sandbox<F> {
     /// Takes an empty folder out of the way. A link goes when the file takes its place; nothing else is ever moved.
     fn clear(&self, seen: &Seen) -> Result<(), ApplyError> {
         match seen {
-            Seen::Obstacle(Obstacle { path, kind: ObstacleKind::EmptyDirectory }) => {
-                self.files.remove_directory(path).map_err(|error| ApplyError::new("remove the empty folder", path, error))
-            }
+            Seen::Obstacle(Obstacle { path, kind: ObstacleKind::EmptyDirectory }) => self
+                .files
+                .remove_directory(path)
+                .map_err(|error| ApplyError::new("remove the empty folder", path, error)),
             _ => Ok(()),
         }
     }
@@ -147,7 +150,8 @@ impl<F: FileSystem> Sandbox<F> {
             let set = self.files.set_mode(&spec.path, mode);
             return set.map_err(|error| ApplyError::new("set the mode of", &spec.path, error));
         }
-        create_directories(&self.files, &spec.path, mode).map_err(|error| ApplyError::new("create the folder", &spec.path, error))
+        create_directories(&self.files, &spec.path, mode)
+            .map_err(|error| ApplyError::new("create the folder", &spec.path, error))
     }
 
     fn apply_file(&self, spec: &FileSpec, verdict: &Verdict) -> Result<(), ApplyError> {
@@ -274,7 +278,8 @@ pub(super) fn obstacle<F: FileSystem>(files: &F, path: &str, looked: Look) -> io
 #[must_use]
 pub fn object_path(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let folder = text("/metadata/namespace").map_or_else(|| "/cluster".to_owned(), |namespace| format!("/cluster/{namespace}"));
+    let folder =
+        text("/metadata/namespace").map_or_else(|| "/cluster".to_owned(), |namespace| format!("/cluster/{namespace}"));
     format!("{folder}/{}.{}.yaml", text("/kind").unwrap_or_default(), text("/metadata/name").unwrap_or_default())
 }
 

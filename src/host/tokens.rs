@@ -65,7 +65,9 @@ pub fn renewed(
             }
         };
         let (id, token) = match recorded(seen, id.as_deref()) {
-            Some((id, token)) if !(ended(token, now) && spec.renew_ended) && keeps(token, *end) => (id.clone(), token.clone()),
+            Some((id, token)) if !(ended(token, now) && spec.renew_ended) && keeps(token, *end) => {
+                (id.clone(), token.clone())
+            }
             // One whose id the configuration names begins anew; one that was made up is another from then on.
             _ => match id {
                 Some(_) if *end == TokenEnd::Never => continue,
@@ -125,7 +127,10 @@ mod tests {
     use std::time::Duration;
 
     fn spec(renew_ended: bool) -> TokensSpec {
-        let tokens = vec![(Some("abcdef".to_owned()), TokenEnd::After(Duration::from_secs(100))), (None, TokenEnd::After(Duration::from_secs(100)))];
+        let tokens = vec![
+            (Some("abcdef".to_owned()), TokenEnd::After(Duration::from_secs(100))),
+            (None, TokenEnd::After(Duration::from_secs(100))),
+        ];
         TokensSpec { path: String::new(), tokens, renew_ended, owner: Owner::default() }
     }
 
@@ -143,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_token_that_the_cluster_has_already_keeps_its_end() {
-        let tokens = renewed(&spec(false), &TokensSeen::default(), 1000, |id| (id == "abcdef").then_some(1234)).unwrap();
+        let tokens =
+            renewed(&spec(false), &TokensSeen::default(), 1000, |id| (id == "abcdef").then_some(1234)).unwrap();
         assert_eq!(tokens["abcdef"].ends, Some(1234));
     }
 }

@@ -141,7 +141,9 @@ impl<'a> Faulty<'a> {
                 half();
                 Err(killed())
             }
-            (std::cmp::Ordering::Greater, Some(Fault::KillBefore | Fault::KillAfter | Fault::KillAmid)) => Err(killed()),
+            (std::cmp::Ordering::Greater, Some(Fault::KillBefore | Fault::KillAfter | Fault::KillAmid)) => {
+                Err(killed())
+            }
             _ => act(),
         };
         (self.after)(self.files);

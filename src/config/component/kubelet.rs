@@ -85,12 +85,6 @@ pub fn after_patches(mut value: Value, cri_socket: &str) -> Value {
     value
 }
 
-/// The host's configuration where there are no patches.
-#[must_use]
-pub fn for_host(value: &Value, cri_socket: &str, systemd_resolved: bool) -> Value {
-    after_patches(before_patches(value, systemd_resolved), cri_socket)
-}
-
 /// What the ConfigMap `kubelet-config` holds. The kubeadm of 1.34 and 1.35 lets `resolvConf` of its own host leak into
 /// it; planekeeper follows kubeadm 1.37 for 1.36 and later, where that is mended.
 #[must_use]

@@ -86,7 +86,7 @@ fn every_wrong_field_is_named() {
 #[test]
 fn a_hosts_name_servers_and_socket_are_not_the_clusters() {
     let (config, _) = kubelet::complete(None, &KUBELET).unwrap();
-    let host = kubelet::for_host(&config.value, "unix:///run/crio/crio.sock", true);
+    let host = kubelet::after_patches(kubelet::before_patches(&config.value, true), "unix:///run/crio/crio.sock");
     assert_eq!(host["containerRuntimeEndpoint"], "unix:///run/crio/crio.sock");
     assert_eq!(host["resolvConf"], "/run/systemd/resolve/resolv.conf");
     assert_eq!(kubelet::for_cluster(&config.value, 37, true), config.value);
