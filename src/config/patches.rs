@@ -3,6 +3,7 @@
 use super::PatchFile;
 use super::report::Report;
 use crate::cluster::Patch;
+use crate::patch;
 
 /// The patches, in kubeadm's order: by name of their files.
 pub fn parse(files: &[PatchFile], report: &mut Report) -> Vec<Patch> {
@@ -10,7 +11,7 @@ pub fn parse(files: &[PatchFile], report: &mut Report) -> Vec<Patch> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let mut patches = Vec::new();
     for file in files {
-        match parse_file(&file.name, &file.text) {
+        match patch::parse_file(&file.name, &file.text) {
             Ok(found) => patches.extend(found),
             Err(message) => {
                 report.error("InitConfiguration.patches.directory", format!("its file {:?}: {message}", file.name));
@@ -18,8 +19,4 @@ pub fn parse(files: &[PatchFile], report: &mut Report) -> Vec<Patch> {
         }
     }
     patches
-}
-
-fn parse_file(_: &str, _: &str) -> Result<Vec<Patch>, String> {
-    Ok(Vec::new())
 }

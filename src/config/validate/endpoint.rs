@@ -67,11 +67,12 @@ const fn is_mapped(address: IpAddr) -> bool {
 }
 
 /// The stable address of the API servers, with the bind port where it has none.
-pub fn control_plane(written: &str, bind_port: u16, report: &mut Report) -> Option<String> {
+pub fn control_plane(written: &str, bind_port: Option<u16>, report: &mut Report) -> Option<String> {
     if written.is_empty() {
         return None;
     }
     let (host, port) = note(report, ENDPOINT, syntax::host_port(written))?;
+    let bind_port = bind_port?;
     let Some(port) = port else { return Some(syntax::join_host_port(&host, bind_port)) };
     if port != bind_port {
         let message = format!(
