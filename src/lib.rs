@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod config;
 pub mod facts;
 pub mod observed;
+pub mod patch;
 pub mod problem;
 pub mod resource;
 pub mod verdict;

@@ -1,0 +1,91 @@
+//! kubeadm's patches: files of `patches.directory`, and what they make of a manifest or a configuration.
+
+mod json;
+mod schema;
+mod strategic;
+
+use serde_json::Value;
+
+use crate::cluster::{Patch, PatchKind};
+use crate::yaml;
+pub use schema::MergeSchema;
+
+/// What a file may patch, as its name begins.
+pub const TARGETS: [&str; 7] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubeletconfiguration",
+    "corednsdeployment",
+    "kubeproxydaemonset",
+];
+
+/// Reads a file of `patches.directory`. Its name is `TARGET[SUFFIX][+TYPE].EXTENSION`, TYPE one of `strategic` (the
+/// default), `merge` and `json`, EXTENSION `yaml` or `json`; each document in it is a patch. Another extension is not
+/// for kubeadm and gives no patches.
+///
+/// kubeadm passes over a file whose target it does not know, and over what follows the type in the name. Both are
+/// more likely mistakes, and errors here.
+///
+/// # Errors
+/// What is wrong with the name or the text.
+pub fn parse_file(name: &str, text: &str) -> Result<Vec<Patch>, String> {
+    let Some((stem, _)) =
+        name.rsplit_once('.').filter(|(stem, end)| !stem.is_empty() && ["json", "yaml"].contains(end))
+    else {
+        return Ok(Vec::new());
+    };
+    let target = TARGETS.into_iter().find(|target| stem.starts_with(target));
+    let target =
+        target.ok_or_else(|| format!("names no known target; it begins with one of {}", TARGETS.join(", ")))?;
+    let kind = match stem[target.len()..].split_once('+') {
+        None => PatchKind::Strategic,
+        Some((suffix, _)) if suffix.contains('.') => return Err("has a dot before its patch type".to_owned()),
+        Some((_, "strategic")) => PatchKind::Strategic,
+        Some((_, "merge")) => PatchKind::Merge,
+        Some((_, "json")) => PatchKind::Json,
+        Some((_, other)) => {
+            return Err(format!("has the patch type {other:?}; write one of json, merge, strategic after the +"));
+        }
+    };
+    let documents = yaml::parse_all(text)?;
+    for document in &documents {
+        match kind {
+            PatchKind::Json => json::check(document)?,
+            PatchKind::Strategic | PatchKind::Merge if document.is_object() => {}
+            PatchKind::Strategic | PatchKind::Merge => return Err("a merge patch is an object".to_owned()),
+        }
+    }
+    let patch = |value| Patch { target: target.to_owned(), kind, value, file: name.to_owned() };
+    Ok(documents.into_iter().map(patch).collect())
+}
+
+/// Applies the patches for a target, in their order.
+///
+/// kubeadm reads a patched Pod or Deployment back into its Go type, which drops fields that it does not know; a
+/// patched `KubeletConfiguration` stays as patched.
+///
+/// # Errors
+/// The first patch that does not apply, by its file, and why.
+pub fn apply(target: &str, schema: MergeSchema, value: &Value, patches: &[Patch]) -> Result<Value, String> {
+    let mut value = value.clone();
+    for patch in patches.iter().filter(|patch| patch.target == target) {
+        value = apply_one(schema, value, patch).map_err(|error| format!("{}: {error}", patch.file))?;
+    }
+    Ok(value)
+}
+
+fn apply_one(schema: MergeSchema, value: Value, patch: &Patch) -> Result<Value, String> {
+    match (patch.kind, value, patch.value.clone()) {
+        (PatchKind::Strategic, Value::Object(value), Value::Object(patch)) => {
+            strategic::merge(schema, value, patch).map(Value::Object)
+        }
+        (PatchKind::Strategic, _, _) => Err("a strategic merge needs an object".to_owned()),
+        (PatchKind::Merge, value, patch) => Ok(json::merge(value, patch)),
+        (PatchKind::Json, value, patch) => json::apply(value, &patch),
+    }
+}
+
+#[cfg(test)]
+mod tests;
