@@ -1,4 +1,5 @@
 //! Configurations as people write them, right and wrong.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;
 
@@ -260,6 +261,7 @@ fn each_mistake_is_named_with_its_line_and_field() {
 /// Fields below line 2 of an `InitConfiguration`, and where the mistakes in them are.
 const INIT_MISTAKES: &[(&str, &[(u64, &str)])] = &[
     ("bootstrapTokens:\n- token: short.token", &[(4, "InitConfiguration.bootstrapTokens[0].token")]),
+    ("bootstrapTokens:\n- {token: \"\"}", &[(4, "InitConfiguration.bootstrapTokens[0].token")]),
     ("bootstrapTokens:\n- {ttl: 1h}\n- {ttl: 2h}", &[(5, "InitConfiguration.bootstrapTokens[1].token")]),
     (
         "bootstrapTokens:\n- {token: aaaaaa.0123456789abcdef}\n- {token: aaaaaa.f123456789abcdef}",

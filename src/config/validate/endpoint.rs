@@ -39,11 +39,15 @@ fn address(written: &str, machine: &Machine, report: &mut Report) -> Option<IpAd
         }
     };
     match parsed {
-        Some(address) if address.is_loopback() || address.is_multicast() || is_mapped(address) => {
+        Some(address) if address.is_loopback() || address.is_multicast() => {
             report.error(
                 ADDRESS,
                 format!("{address} cannot be reached by other hosts as this one's: write its own address"),
             );
+            None
+        }
+        Some(address) if is_mapped(address) => {
+            report.error(ADDRESS, format!("{address} is an IPv4 address written as an IPv6 one: write it as IPv4"));
             None
         }
         Some(address) if !address.is_unspecified() => Some(address),
