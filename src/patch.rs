@@ -40,9 +40,8 @@ pub fn parse_file(name: &str, text: &str) -> Result<Vec<Patch>, String> {
     let target =
         target.ok_or_else(|| format!("names no known target; it begins with one of {}", TARGETS.join(", ")))?;
     let kind = match stem[target.len()..].split_once('+') {
-        None => PatchKind::Strategic,
         Some((suffix, _)) if suffix.contains('.') => return Err("has a dot before its patch type".to_owned()),
-        Some((_, "strategic")) => PatchKind::Strategic,
+        None | Some((_, "strategic")) => PatchKind::Strategic,
         Some((_, "merge")) => PatchKind::Merge,
         Some((_, "json")) => PatchKind::Json,
         Some((_, other)) => {

@@ -57,3 +57,6 @@ pub fn parse_all(text: &str) -> Result<Vec<Value>, String> {
     };
     serde_yaml::from_multiple_with_options(text, options).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

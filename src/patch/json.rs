@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// More values than this are not copied by one patch: a few copies of a copy would fill the memory.
 const MOST_COPIED: usize = 100_000;
 
-/// RFC 7386. Objects new to the target lose their nulls, inside lists too.
+/// RFC 7386. Objects new to the target lose their nulls; inside a list too, unless it takes an object's place.
 pub(super) fn merge(target: Value, patch: Value) -> Value {
     let Value::Object(patch) = patch else { return patch };
     let mut fields = match target {
@@ -19,7 +19,7 @@ pub(super) fn merge(target: Value, patch: Value) -> Value {
         let before = fields.remove(&name);
         let merged = match (before, change) {
             (_, Value::Null) => continue,
-            (Some(before @ Value::Object(_)), change @ Value::Object(_)) => merge(before, change),
+            (Some(before @ Value::Object(_)), change) => merge(before, change),
             (_, change) => without_nulls(change),
         };
         fields.insert(name, merged);
@@ -81,7 +81,8 @@ fn operations(patch: &Value) -> Result<Vec<Operation>, String> {
     items.iter().enumerate().map(read).collect()
 }
 
-/// RFC 6902. An index may count from the end, as the library allows: `-1` is the last item.
+/// RFC 6902, as far as the library follows it: an index may count from the end (`-1` is the last item), a `replace`
+/// of an object's field may be its first value, and a `copy` of a field that is not there is null.
 pub(super) fn apply(mut target: Value, patch: &Value) -> Result<Value, String> {
     let mut copied = 0;
     for (index, operation) in operations(patch)?.into_iter().enumerate() {
@@ -96,6 +97,10 @@ fn perform(target: &mut Value, operation: Operation, copied: &mut usize) -> Resu
         Operation::Remove { path } => remove(target, &path).map(drop),
         Operation::Replace { path, value } => {
             let (parent, last) = parent(target, &path)?;
+            if let Value::Object(fields) = parent {
+                fields.insert(last.into_owned(), value);
+                return Ok(());
+            }
             *child(parent, &last).ok_or_else(|| missing(&path))? = value;
             Ok(())
         }
@@ -105,7 +110,8 @@ fn perform(target: &mut Value, operation: Operation, copied: &mut usize) -> Resu
         }
         Operation::Copy { from, path } => {
             let (parent, last) = parent(target, &from)?;
-            let value = child(parent, &last).ok_or_else(|| missing(&from))?.clone();
+            let absent = parent.is_object().then_some(Value::Null);
+            let value = child(parent, &last).map(|value| value.clone()).or(absent).ok_or_else(|| missing(&from))?;
             *copied += size(&value);
             if *copied > MOST_COPIED {
                 return Err(format!("the patch copies more than {MOST_COPIED} values"));

@@ -25,8 +25,9 @@ pub(super) enum ListMerge {
     ByKey(&'static str),
 }
 
-/// Merge keys by field, below a Pod or a Pod template.
-const POD: [(&str, &str); 9] = [
+/// Merge keys by field, below a Pod or a Pod template, and the one of a Deployment's own.
+const POD: [(&str, &str); 10] = [
+    ("status.conditions", "type"),
     ("metadata.ownerReferences", "uid"),
     ("spec.volumes", "name"),
     ("spec.imagePullSecrets", "name"),
@@ -56,9 +57,6 @@ impl MergeSchema {
         };
         if path.ends_with("metadata.finalizers") {
             return ListMerge::Union;
-        }
-        if self == Self::PodTemplate && path == "status.conditions" || path == "status.conditions" {
-            return ListMerge::ByKey("type");
         }
         if CONTAINERS.contains(&path) {
             return ListMerge::ByKey("name");

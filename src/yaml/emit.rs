@@ -223,7 +223,7 @@ impl Emitter {
     fn write_literal(&mut self, text: &str) {
         self.indicator("|", true, false);
         if text.starts_with(|c| c == ' ' || is_break(c)) {
-            self.put(if INDENT == 2 { '2' } else { '4' });
+            self.put('2'); // INDENT
         }
         let mut from_end = text.chars().rev();
         match (from_end.next().is_some_and(is_break), from_end.next().is_none_or(is_break)) {

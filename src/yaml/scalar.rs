@@ -13,20 +13,14 @@ pub(super) fn stays_text(text: &str) -> bool {
 
 /// The words with a meaning of their own. `<<` is not among them: `go-yaml` has it in its table and never looks, as
 /// no word of the table that it does look up begins with `<`.
-const WORDS: [&str; 36] = [
+const WORDS: [&str; 38] = [
     "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON", "n", "N", "no", "No", "NO", "false",
     "False", "FALSE", "off", "Off", "OFF", "~", "null", "Null", "NULL", ".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF",
-    "+.inf", "+.Inf", "+.INF", "-.inf",
+    "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF",
 ];
-
-/// The rest of [`WORDS`] that begin with a minus.
-const NEGATIVE_INFINITY: [&str; 2] = ["-.Inf", "-.INF"];
 
 /// An integer in any of Go's bases, or a float. Underscores are taken out first, wherever they stand.
 fn is_number(text: &str) -> bool {
-    if NEGATIVE_INFINITY.contains(&text) {
-        return true;
-    }
     let plain = text.replace('_', "");
     is_integer(&plain) || is_decimal_float(&plain)
 }

@@ -348,7 +348,7 @@ pub struct ShutdownGracePeriodByPodPriority {
 #[allow(missing_docs)]
 pub struct MemoryReservation {
     pub numa_node: i32,
-    pub limits: BTreeMap<String, Quantity>,
+    pub limits: Option<BTreeMap<String, Quantity>>,
 }
 
 /// User ids in a Pod's user namespace.
