@@ -131,7 +131,8 @@ pub fn validate(policy: &Policy, report: &mut Report) {
             let message = "has no value: write None, Metadata, Request or RequestResponse";
             report.error(format!("{path}.level"), message);
         }
-        if !rule.non_resource_urls.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty()) {
+        let about_resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
+        if about_resources && !rule.non_resource_urls.is_empty() {
             let message = "a rule is about resources or about URLs that are none, not both: make it two rules";
             report.error(format!("{path}.nonResourceURLs"), message);
         }

@@ -6,13 +6,16 @@ use super::component::kube_proxy::KubeProxyDefaults;
 use super::documents::{DocumentKind, Documents};
 use super::duration::GoDuration;
 use super::kubeadm::v1beta4::{self, ClusterConfiguration, InitConfiguration};
-use super::planekeeper::PlanekeeperConfiguration;
+use super::planekeeper::{self, PlanekeeperConfiguration};
 use super::report::Report;
 use super::validate::{certificates, component, endpoint, etcd, networking, node, phases, settings, tokens, version};
 use super::{Loaded, PatchFile, components, patches, syntax};
-use crate::cluster::{Cluster, Dns};
+use crate::cluster::{
+    ApiEndpoint, Cluster, ComponentConfig, ControlPlaneComponent, Dns, Etcd, Networking, NodeRegistration, Version,
+};
 use crate::facts::Machine;
 use crate::problem::Problem;
+use crate::versions::{RELEASES, Release};
 
 impl Documents {
     /// Fills in defaults, takes from the machine what the configuration leaves open, and checks everything.
@@ -31,12 +34,9 @@ impl Documents {
         };
         let mut report = self.report;
         let cluster = written.complete(machine, patches, &mut report);
-        let lines = std::mem::take(&mut report.lines);
         let (mut problems, warnings) = report.finish();
         match cluster {
-            Some(cluster) if problems.is_empty() => {
-                Ok(Loaded { cluster: Cluster { lines, ..cluster }, warnings, patches_directory })
-            }
+            Some(cluster) if problems.is_empty() => Ok(Loaded { cluster, warnings, patches_directory }),
             _ => {
                 if problems.is_empty() {
                     let message = "the configuration cannot be completed; this is a mistake in planekeeper".to_owned();
@@ -70,91 +70,60 @@ struct Written {
     kube_proxy: Option<Value>,
 }
 
+/// The parts of a cluster, each where it is right.
+struct Parts {
+    version: Option<(Version, &'static Release)>,
+    networking: Option<Networking>,
+    endpoint: Option<ApiEndpoint>,
+    control_plane_endpoint: Option<String>,
+    node: NodeRegistration,
+    etcd: Etcd,
+    certificates: Option<certificates::Certificates>,
+    api_server: ControlPlaneComponent,
+    controller_manager: ControlPlaneComponent,
+    scheduler: ControlPlaneComponent,
+}
+
+/// The configurations of the components that run on every node.
+struct NodeComponents {
+    kubelet: ComponentConfig,
+    kube_proxy: ComponentConfig,
+}
+
 impl Written {
     /// The cluster, as far as it can be said; the report has what is wrong.
     fn complete(mut self, machine: &Machine, patches: &[PatchFile], report: &mut Report) -> Option<Cluster> {
-        let config = &mut self.cluster;
-        let version = version::check(&config.kubernetes_version, report);
-        let minor = version.map(|(version, _)| version.minor);
-        if let Some((version, release)) = version {
-            config.kubernetes_version = version.to_string();
-            version::check_gates(&config.feature_gates, release.minor, report);
-        }
-        let networking = networking::check(&config.networking, &config.controller_manager.extra_args, report);
-        let endpoint = endpoint::check(&self.init.local_api_endpoint, machine, report);
-        if let (Some(networking), Some(endpoint)) = (&networking, endpoint) {
-            networking::check_endpoint(endpoint.address, networking, report);
-        }
-        let port = endpoint.map_or(6443, |endpoint| endpoint.port);
-        let control_plane_endpoint = endpoint::control_plane(&config.control_plane_endpoint, port, report);
-        let node = node::check(&self.init.node_registration, &machine.hostname, report);
-        let etcd = etcd::check(&mut config.etcd, minor, report);
-        let certificates = certificates::check(config, minor, report);
-        simple_fields(config, report);
-        certificates::check_key(&self.init.certificate_key, report);
-        let bootstrap_tokens = tokens::check(&self.init.bootstrap_tokens, report);
-        let timeouts = settings::timeouts(self.init.timeouts.get_or_insert_default(), report);
-        let life = certificates.as_ref().map(|certificates| certificates.life);
+        let parts = self.parts(machine, report);
+        let life = parts.certificates.as_ref().map(|certificates| certificates.life);
         let settings = settings::check(&self.planekeeper, life, machine, report);
         let audit = settings::audit(self.planekeeper.audit.enabled, self.policy.as_ref(), report);
+        let timeouts = settings::timeouts(self.init.timeouts.get_or_insert_default(), report);
+        let bootstrap_tokens = tokens::check(&self.init.bootstrap_tokens, report);
         let skip_phases = phases::check(&self.init.skip_phases, report);
-        if self.init.dry_run {
-            let message = "is ignored: `planekeeper plan` shows what would be changed and changes nothing";
-            report.warn("InitConfiguration.dryRun", message);
-        }
-        let api_server = component::check(
-            "ClusterConfiguration.apiServer",
-            &config.api_server.extra_args,
-            &config.api_server.extra_volumes,
-            &mut config.api_server.extra_envs,
-            report,
-        );
-        let mut plain = |name: &str, part: &mut v1beta4::ControlPlaneComponent| {
-            let path = format!("ClusterConfiguration.{name}");
-            component::check(&path, &part.extra_args, &part.extra_volumes, &mut part.extra_envs, report)
-        };
-        let controller_manager = plain("controllerManager", &mut config.controller_manager);
-        let scheduler = plain("scheduler", &mut config.scheduler);
         let patches = patches::parse(patches, report);
-
-        let (version, release) = version?;
-        let (networking, endpoint, certificates) = (networking?, endpoint?, certificates?);
-        let kubelet =
-            components::kubelet(self.kubelet.as_ref(), release, &networking, &certificates.directory, report)?;
-        let defaults = KubeProxyDefaults {
-            advertise_address: endpoint.address,
-            pod_subnet: networking.pod_subnet.as_deref(),
-            release,
-        };
-        let kube_proxy = components::kube_proxy(self.kube_proxy.as_ref(), &defaults, report)?;
-        config.networking.service_subnet.clone_from(&networking.service_subnet);
-        config.networking.dns_domain.clone_from(&networking.dns_domain);
-        if let Some(endpoint) = &control_plane_endpoint {
-            config.control_plane_endpoint.clone_from(endpoint);
-        }
+        let NodeComponents { kubelet, kube_proxy } = self.node_components(&parts, report)?;
+        let (version, release) = parts.version?;
+        let (networking, endpoint, certificates) = (parts.networking?, parts.endpoint?, parts.certificates?);
+        let config = self.cluster;
+        let uploaded = uploaded(config.clone(), &networking, parts.control_plane_endpoint.as_deref())?;
         Some(Cluster {
             version,
             release,
-            name: config.cluster_name.clone(),
-            node,
+            name: config.cluster_name,
+            node: parts.node,
             endpoint,
-            control_plane_endpoint,
+            control_plane_endpoint: parts.control_plane_endpoint,
             networking,
-            api_server,
-            api_server_cert_sans: config.api_server.cert_sans.clone(),
-            controller_manager,
-            scheduler,
-            etcd,
-            dns: Dns {
-                kind: settings::dns_kind(self.planekeeper.dns.kind),
-                disabled: config.dns.disabled,
-                image_repository: Some(config.dns.image_repository.clone()).filter(|text| !text.is_empty()),
-                image_tag: Some(config.dns.image_tag.clone()).filter(|text| !text.is_empty()),
-            },
+            api_server: parts.api_server,
+            api_server_cert_sans: config.api_server.cert_sans,
+            controller_manager: parts.controller_manager,
+            scheduler: parts.scheduler,
+            etcd: parts.etcd,
+            dns: dns(&config.dns, self.planekeeper.dns.kind),
             proxy_disabled: config.proxy.disabled,
             certificates_dir: certificates.directory,
-            image_repository: config.image_repository.clone(),
-            feature_gates: config.feature_gates.clone(),
+            image_repository: config.image_repository,
+            feature_gates: config.feature_gates,
             key_algorithm: certificates.algorithm,
             certificate_validity: certificates.life,
             ca_certificate_validity: certificates.ca_life,
@@ -164,11 +133,84 @@ impl Written {
             skip_phases,
             kubelet,
             kube_proxy,
-            uploaded: uploaded(config)?,
+            uploaded,
             audit,
             settings,
-            lines: crate::cluster::Lines::default(),
+            lines: std::mem::take(&mut report.lines),
         })
+    }
+
+    fn parts(&mut self, machine: &Machine, report: &mut Report) -> Parts {
+        let (config, init) = (&mut self.cluster, &self.init);
+        let version = version::check(&config.kubernetes_version, report);
+        let minor = version.map(|(version, _)| version.minor);
+        if let Some((version, release)) = version {
+            config.kubernetes_version = version.to_string();
+            version::check_gates(&config.feature_gates, release.minor, report);
+        }
+        let networking = networking::check(&config.networking, &config.controller_manager.extra_args, report);
+        let endpoint = endpoint::check(&init.local_api_endpoint, machine, report);
+        if let (Some(networking), Some(endpoint)) = (&networking, endpoint) {
+            networking::check_endpoint(endpoint.address, networking, report);
+        }
+        simple_fields(config, report);
+        certificates::check_key(&init.certificate_key, report);
+        if init.dry_run {
+            let message = "is ignored: `planekeeper plan` shows what would be changed and changes nothing";
+            report.warn("InitConfiguration.dryRun", message);
+        }
+        let bind_port = endpoint.map(|endpoint| endpoint.port);
+        let api = &mut config.api_server;
+        let api_server = component::check(
+            "ClusterConfiguration.apiServer",
+            &api.extra_args,
+            &api.extra_volumes,
+            &mut api.extra_envs,
+            report,
+        );
+        let mut plain = |name: &str, part: &mut v1beta4::ControlPlaneComponent| {
+            let path = format!("ClusterConfiguration.{name}");
+            component::check(&path, &part.extra_args, &part.extra_volumes, &mut part.extra_envs, report)
+        };
+        Parts {
+            version,
+            networking,
+            endpoint,
+            api_server,
+            controller_manager: plain("controllerManager", &mut config.controller_manager),
+            scheduler: plain("scheduler", &mut config.scheduler),
+            control_plane_endpoint: endpoint::control_plane(&config.control_plane_endpoint, bind_port, report),
+            node: node::check(&init.node_registration, &machine.hostname, report),
+            etcd: etcd::check(&mut config.etcd, minor, report),
+            certificates: certificates::check(config, minor, report),
+        }
+    }
+
+    /// The kubelet's and kube-proxy's configuration. They are checked even where what their defaults follow from is
+    /// wrong: nothing comes of it then but what they say.
+    fn node_components(&self, parts: &Parts, report: &mut Report) -> Option<NodeComponents> {
+        let stand_in = networking::check(&v1beta4::Networking::default(), &[], &mut Report::default());
+        let networking = parts.networking.as_ref().or(stand_in.as_ref())?;
+        let release = parts.version.map_or(RELEASES.last(), |(_, release)| Some(release))?;
+        let certificates_dir = parts.certificates.as_ref().map_or("", |certificates| &certificates.directory);
+        let defaults = KubeProxyDefaults {
+            advertise_address: parts.endpoint.map_or(networking.dns_address, |endpoint| endpoint.address),
+            pod_subnet: networking.pod_subnet.as_deref(),
+            release,
+        };
+        let kubelet = components::kubelet(self.kubelet.as_ref(), release, networking, certificates_dir, report);
+        let kube_proxy = components::kube_proxy(self.kube_proxy.as_ref(), &defaults, report);
+        Some(NodeComponents { kubelet: kubelet?, kube_proxy: kube_proxy? })
+    }
+}
+
+fn dns(written: &v1beta4::Dns, kind: planekeeper::DnsType) -> Dns {
+    let filled = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Dns {
+        kind: settings::dns_kind(kind),
+        disabled: written.disabled,
+        image_repository: filled(&written.image_repository),
+        image_tag: filled(&written.image_tag),
     }
 }
 
@@ -195,7 +237,12 @@ fn simple_fields(config: &mut ClusterConfiguration, report: &mut Report) {
 }
 
 /// The `ClusterConfiguration` as kubeadm uploads it.
-fn uploaded(config: &ClusterConfiguration) -> Option<Value> {
+fn uploaded(mut config: ClusterConfiguration, networking: &Networking, endpoint: Option<&str>) -> Option<Value> {
+    config.networking.service_subnet.clone_from(&networking.service_subnet);
+    config.networking.dns_domain.clone_from(&networking.dns_domain);
+    if let Some(endpoint) = endpoint {
+        endpoint.clone_into(&mut config.control_plane_endpoint);
+    }
     let mut value = serde_json::to_value(config).ok()?;
     value["apiVersion"] = v1beta4::API_VERSION.into();
     value["kind"] = "ClusterConfiguration".into();

@@ -67,11 +67,15 @@ pub fn kube_proxy(
 fn completed(result: Result<component::Completed, Vec<Problem>>, report: &mut Report) -> Option<ComponentConfig> {
     match result {
         Ok((config, advice)) => {
-            advice.into_iter().for_each(|problem| report.warn(problem.field, problem.message));
+            for problem in advice {
+                report.warn(problem.field, problem.message);
+            }
             Some(config)
         }
         Err(problems) => {
-            problems.into_iter().for_each(|problem| report.error(problem.field, problem.message));
+            for problem in problems {
+                report.error(problem.field, problem.message);
+            }
             None
         }
     }

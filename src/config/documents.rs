@@ -86,7 +86,7 @@ impl DocumentKind {
 #[derive(Clone, Default)]
 pub struct Documents {
     pub(super) report: Report,
-    documents: BTreeMap<DocumentKind, (Location, Value)>,
+    read: BTreeMap<DocumentKind, (Location, Value)>,
     /// Documents for other commands of kubeadm, as they were written.
     pub(super) ignored: Vec<Value>,
     /// v1beta3's time to wait for the control plane.
@@ -97,25 +97,25 @@ impl Documents {
     /// `patches.directory` as written, if it is: relative to the folder of the configuration.
     #[must_use]
     pub fn patches_directory(&self) -> Option<&str> {
-        let (_, init) = self.documents.get(&InitConfiguration)?;
+        let (_, init) = self.read.get(&InitConfiguration)?;
         init.pointer("/patches/directory").and_then(Value::as_str).filter(|directory| !directory.is_empty())
     }
 
     /// Whether there is a document of a kind.
     #[must_use]
     pub fn has(&self, kind: DocumentKind) -> bool {
-        self.documents.contains_key(&kind)
+        self.read.contains_key(&kind)
     }
 
     /// A document as it is written, without what was wrong with its shape.
     #[must_use]
     pub fn value(&self, kind: DocumentKind) -> Option<&Value> {
-        self.documents.get(&kind).map(|(_, value)| value)
+        self.read.get(&kind).map(|(_, value)| value)
     }
 
     /// A document as its type. Its defaults where it is not there.
     pub(super) fn typed<T: DeserializeOwned + Default>(&mut self, kind: DocumentKind) -> T {
-        let Some((_, value)) = self.documents.get(&kind) else { return T::default() };
+        let Some((_, value)) = self.read.get(&kind) else { return T::default() };
         T::deserialize(value).unwrap_or_else(|error| {
             self.report.error(kind.name(), error.to_string());
             T::default()
@@ -123,7 +123,7 @@ impl Documents {
     }
 
     /// Reads one file.
-    fn read(&mut self, source: &Source) {
+    fn read_file(&mut self, source: &Source) {
         let file = source.name.as_str();
         if source.text.len() > MAX_BYTES {
             let message = format!("the file has {} bytes: planekeeper reads at most {MAX_BYTES}", source.text.len());
@@ -175,7 +175,7 @@ impl Documents {
 
     fn accept(&mut self, node: &Node, kind: DocumentKind, old: bool, file: &str) {
         let name = kind.name();
-        if let Some((first, _)) = self.documents.get(&kind) {
+        if let Some((first, _)) = self.read.get(&kind) {
             let message = format!("there are two documents of this kind, the first in {first}: keep one");
             self.report.shape(file, node.line, name, message);
         }
@@ -193,7 +193,7 @@ impl Documents {
         }
         record_lines(&node, name, file, &mut self.report);
         let place = Location { file: file.to_owned(), line: node.line };
-        self.documents.entry(kind).or_insert((place, node.to_value()));
+        self.read.entry(kind).or_insert((place, node.to_value()));
     }
 }
 
@@ -203,7 +203,7 @@ impl Documents {
 pub fn parse(sources: &[Source]) -> Documents {
     let mut documents = Documents::default();
     for source in sources {
-        documents.read(source);
+        documents.read_file(source);
     }
     let there = |name: &str| documents.report.has_field(name);
     if !documents.has(InitConfiguration)

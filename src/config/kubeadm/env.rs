@@ -20,6 +20,7 @@ pub struct EnvVar {
 /// Where a variable's value comes from; one of the fields is set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[allow(clippy::struct_field_names)] // Kubernetes' names
 pub struct EnvVarSource {
     /// A field of the Pod.
     #[serde(skip_serializing_if = "Option::is_none")]

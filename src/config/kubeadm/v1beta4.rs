@@ -249,9 +249,9 @@ pub struct InitConfiguration {
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BootstrapToken {
-    /// `id.secret`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub token: String,
+    /// `id.secret`; none is not the same as an empty one, which kubeadm refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// What it is for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,

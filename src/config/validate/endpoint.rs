@@ -39,11 +39,15 @@ fn address(written: &str, machine: &Machine, report: &mut Report) -> Option<IpAd
         }
     };
     match parsed {
-        Some(address) if address.is_loopback() || address.is_multicast() || is_mapped(address) => {
+        Some(address) if address.is_loopback() || address.is_multicast() => {
             report.error(
                 ADDRESS,
                 format!("{address} cannot be reached by other hosts as this one's: write its own address"),
             );
+            None
+        }
+        Some(address) if is_mapped(address) => {
+            report.error(ADDRESS, format!("{address} is an IPv4 address written as an IPv6 one: write it as IPv4"));
             None
         }
         Some(address) if !address.is_unspecified() => Some(address),
@@ -67,11 +71,12 @@ const fn is_mapped(address: IpAddr) -> bool {
 }
 
 /// The stable address of the API servers, with the bind port where it has none.
-pub fn control_plane(written: &str, bind_port: u16, report: &mut Report) -> Option<String> {
+pub fn control_plane(written: &str, bind_port: Option<u16>, report: &mut Report) -> Option<String> {
     if written.is_empty() {
         return None;
     }
     let (host, port) = note(report, ENDPOINT, syntax::host_port(written))?;
+    let bind_port = bind_port?;
     let Some(port) = port else { return Some(syntax::join_host_port(&host, bind_port)) };
     if port != bind_port {
         let message = format!(

@@ -116,7 +116,7 @@ pub fn audit(enabled: Option<bool>, policy: Option<&Value>, report: &mut Report)
             report.warn("Policy", "has no effect: audit.enabled is false in the PlanekeeperConfiguration");
             None
         }
-        (Some(false), None) | (None, None) => None,
+        (Some(false) | None, None) => None,
         (Some(true), None) => Some(Audit { policy: audit::default_policy() }),
         (_, Some(policy)) => {
             let mut policy = policy.clone();

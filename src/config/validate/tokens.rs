@@ -22,9 +22,9 @@ pub fn check(written: &[Written], report: &mut Report) -> Vec<BootstrapToken> {
     let mut tokens = Vec::new();
     for (index, token) in written.iter().enumerate() {
         let path = format!("{FIELD}[{index}]");
-        let id = token.token.split('.').next().unwrap_or_default();
+        let id = token.token.as_deref().map(|token| token.split('.').next().unwrap_or_default());
         if let Some(first) = seen.insert(id, index) {
-            let message = if id.is_empty() {
+            let message = if id.is_none() {
                 format!("bootstrapTokens[{first}] has no token either: only one can be made up, so write this one")
             } else {
                 format!("bootstrapTokens[{first}] has the same id: each token needs its own")
@@ -37,17 +37,12 @@ pub fn check(written: &[Written], report: &mut Report) -> Vec<BootstrapToken> {
 }
 
 fn check_one(written: &Written, path: &str, report: &mut Report) -> Option<BootstrapToken> {
-    let token = if written.token.is_empty() {
-        None
-    } else {
-        let parsed = parse(&written.token);
-        if parsed.is_none() {
-            let message = "is not a token: write six small letters or digits, a dot and sixteen more, as `kubeadm token \
-                           generate` prints them, or leave it out to have one made up";
-            report.error(format!("{path}.token"), message);
-        }
-        Some(parsed?)
-    };
+    let token = written.token.as_deref().map(parse);
+    if token == Some(None) {
+        let message = "is not a token: write six small letters or digits, a dot and sixteen more, as `kubeadm token \
+                       generate` prints them, or leave it out to have one made up";
+        report.error(format!("{path}.token"), message);
+    }
     if !written.expires.is_empty() {
         let message = "is refused by kubeadm, which gives every token a ttl and takes only one of the two: write ttl";
         report.error(format!("{path}.expires"), message);
@@ -68,7 +63,7 @@ fn check_one(written: &Written, path: &str, report: &mut Report) -> Option<Boots
         report.error(format!("{path}.groups[{index}]"), message);
     }
     let end = end(written.ttl, path, report)?;
-    Some(BootstrapToken { token, end, usages, groups, description: written.description.clone() })
+    Some(BootstrapToken { token: token.flatten(), end, usages, groups, description: written.description.clone() })
 }
 
 fn end(ttl: Option<GoDuration>, path: &str, report: &mut Report) -> Option<TokenEnd> {
