@@ -7,23 +7,19 @@ use crate::resource::{Desired, Resource};
 use crate::yaml;
 
 use super::object::{SYSTEM, config_map, object};
-use super::rbac::{BOOTSTRAPPERS, NODES, cluster_role_binding, config_map_reader, group, role_binding};
+use super::rbac::{BOOTSTRAPPERS, NODES, config_map_reader, group, role_binding};
 
 const PHASE: &str = "upload-config/kubeadm";
 const CONFIG_MAP: &str = "kubeadm-config";
 const READER: &str = "kubeadm:nodes-kubeadm-config";
-const ADMINS: &str = "kubeadm:cluster-admins";
 
-/// The `ConfigMap` `kubeadm-config` and who may read it; the binding that makes `admin.conf` an administrator's.
-///
-/// kubeadm makes that binding before its first other object, by `super-admin.conf`, and outside of its phases.
+/// The `ConfigMap` `kubeadm-config` and who may read it.
 #[must_use]
 pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
     let configuration = config_map(SYSTEM, CONFIG_MAP, [("ClusterConfiguration", yaml::to_string(&cluster.uploaded))]);
     let origin = (".data.ClusterConfiguration", "ClusterConfiguration");
     Desired {
         resources: vec![
-            Resource::object("kubeconfig/admin", cluster_role_binding(ADMINS, "cluster-admin", &[group(ADMINS)])),
             object(cluster, PHASE, configuration, &[origin]),
             Resource::object(PHASE, config_map_reader(SYSTEM, READER, CONFIG_MAP)),
             Resource::object(PHASE, role_binding(SYSTEM, READER, &[group(BOOTSTRAPPERS), group(NODES)])),
