@@ -49,6 +49,8 @@ pub struct Report {
     pub failed: Vec<Failed>,
     /// What the last look still had to say: held, refused, waiting, reported; its steps would not settle.
     pub left: Plan,
+    /// Why what was done may not survive a power cut.
+    pub unsettled: Option<ApplyError>,
     /// How many passes it took.
     pub passes: usize,
 }
@@ -68,6 +70,7 @@ impl Report {
     pub fn converged(&self) -> bool {
         let left = &self.left;
         self.failed.is_empty()
+            && self.unsettled.is_none()
             && left.steps.is_empty()
             && left.held.is_empty()
             && left.refused.is_empty()
@@ -104,11 +107,14 @@ pub fn reconcile<H: Host>(
         let pass = look(host, cluster, last_good)?;
         report.passes += 1;
         if pass.plan.steps.is_empty() || report.passes == PASSES_MAX {
+            // What could not be made durable before is tried once more.
+            report.unsettled = host.settle().err();
             report.left = pass.plan;
             return Ok(report);
         }
         tell(Event::Planned(pass.plan.steps.len()));
         let outcome = apply(host, &pass, workers, tell);
+        report.unsettled = host.settle().err();
         let stuck = outcome.done.is_empty();
         report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));
         report.failed = outcome.failed;
@@ -122,11 +128,11 @@ pub fn reconcile<H: Host>(
     }
 }
 
-/// How many steps are best applied side by side. Making keys takes processors, writing durably waits for the disk: two for each
-/// processor keep both busy.
+/// How many steps are best applied side by side. Making keys takes processors, writing durably waits for the disk, which makes one
+/// wait of those that come together: some more than there are processors keep both busy.
 #[must_use]
 pub fn workers() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    6 + std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[derive(Default)]

@@ -24,11 +24,17 @@ pub trait Host: Sync {
     /// Reads every resource once. What could not be read is in the result as such.
     fn observe(&self, desired: &Desired) -> Observed;
 
-    /// Makes one resource what its verdict says, atomically and durably.
+    /// Makes one resource what its verdict says, atomically. It is durable once [`Host::settle`] has returned.
     ///
     /// # Errors
     /// The operation that failed. What was there before is still there, or what was wanted is.
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError>;
+
+    /// Waits until everything that was applied is durable.
+    ///
+    /// # Errors
+    /// The operation that failed.
+    fn settle(&self) -> Result<(), ApplyError>;
 }
 
 /// A step that failed: which operation, on what, and why.

@@ -46,15 +46,15 @@ impl Place {
     }
 
     fn reconcile(&self) -> Output {
-        self.command(&["reconcile", "--root"]).arg(self.root()).output().unwrap()
+        self.command(&["reconcile"]).arg("--root").arg(self.root()).output().unwrap()
     }
 
     /// Runs `reconcile` on one processor under strace, so that system calls come in their order.
-    fn traced(&self, inject: &str) -> Output {
-        let mut command = Command::new("strace");
-        let trace = format!("inject={inject}");
-        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", &trace, "taskset", "-c", "0"]);
-        command.arg(BINARY).arg("reconcile").arg("--config").arg(self.config()).arg("--root").arg(self.root());
+    fn traced(&self, call: &str, inject: &str) -> Output {
+        let mut command = Command::new("taskset");
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{inject}"));
+        command.args(["-c", "0", "strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY]);
+        command.arg("reconcile").arg("--config").arg(self.config()).arg("--root").arg(self.root());
         command.output().unwrap_or_else(|error| panic!("strace is needed for this test (hack/prerequisites): {error}"))
     }
 
@@ -160,7 +160,7 @@ fn a_wrong_call_exits_with_64_and_help_with_0() {
 fn plan_writes_nothing_and_tells_changes_by_2_only_when_asked() {
     let place = Place::new(SMALL);
     let root = place.root();
-    let plan = |words: &[&str]| place.command(&["plan", "--root"]).arg(&root).args(words).output().unwrap();
+    let plan = |words: &[&str]| place.command(&["plan"]).arg("--root").arg(&root).args(words).output().unwrap();
     assert_eq!(code(&plan(&[])), 0);
     assert_eq!(code(&plan(&["--detailed-exitcode"])), 2);
     assert!(!root.exists(), "a plan makes nothing");
@@ -283,7 +283,7 @@ fn at_every_call(call: &str, what: &str, step: usize, check: impl Fn(&Place, &Ou
     let mut number = 1;
     loop {
         let place = Place::new(SMALL);
-        let output = place.traced(&format!("{call}:{what}:when={number}"));
+        let output = place.traced(call, &format!("{what}:when={number}"));
         if code(&output) == 0 {
             return number;
         }

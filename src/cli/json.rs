@@ -26,6 +26,7 @@ pub fn report(context: &Context<'_>, report: &Report) -> Value {
     value["done"] = report.done.iter().map(step).collect();
     value["failed"] =
         report.failed.iter().map(|failed| json!({"resource": failed.id.0, "error": failed.error.chain()})).collect();
+    value["notDurable"] = report.unsettled.as_ref().map(crate::host::ApplyError::chain).into();
     value["unsettled"] = report.left.steps.iter().map(step).collect();
     left(&mut value, &report.left);
     value["summary"] = summary(&report.left, &report.done);

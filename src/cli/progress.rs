@@ -22,35 +22,35 @@ impl Progress {
 
     /// Tells of an event. What cannot be told is not worth stopping for.
     pub fn tell(&self, event: &Event<'_>) {
-        let mut out = anstream::stderr().lock();
-        let _ = match event {
+        let line = match event {
             Event::Planned(steps) => {
                 self.planned.store(*steps, Ordering::Relaxed);
                 self.ended.store(0, Ordering::Relaxed);
-                Ok(())
+                return;
             }
             Event::Started(step) if self.terminal => {
                 let (ended, planned) = (self.ended.load(Ordering::Relaxed), self.planned.load(Ordering::Relaxed));
-                write!(out, "\r\x1b[K{ended}/{planned} {}", step.id)
+                format!("\r\x1b[K{ended}/{planned} {}", step.id)
             }
-            Event::Started(_) => Ok(()),
+            Event::Started(_) => return,
             Event::Ended(step, error) => {
                 self.ended.fetch_add(1, Ordering::Relaxed);
+                let clear = if self.terminal { "\r\x1b[K" } else { "" };
                 match error {
-                    Some(error) if self.terminal => writeln!(out, "\r\x1b[Kfailed {}: {}", step.id, error.chain()),
-                    Some(error) => writeln!(out, "failed {}: {}", step.id, error.chain()),
-                    None if self.terminal => Ok(()),
-                    None => writeln!(out, "{} {}", text::done(step.action), step.id),
+                    Some(error) => format!("{clear}failed {}: {}\n", step.id, error.chain()),
+                    None if self.terminal => return,
+                    None => format!("{} {}\n", text::done(step.action), step.id),
                 }
             }
         };
-        let _ = out.flush();
+        // One write a line: lines of steps that run side by side do not mix.
+        let _ = stderr().write_all(line.as_bytes());
     }
 
     /// Takes the redrawn line away.
     pub fn clear(&self) {
         if self.terminal {
-            let _ = write!(anstream::stderr(), "\r\x1b[K");
+            let _ = stderr().write_all(b"\r\x1b[K");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The commands that look at a host or change it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::certs;
@@ -77,7 +77,7 @@ fn lock(root: &Path) -> Result<File, Failure> {
         let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
         made.map_err(|error| Failure::of_io("create", folder, &error))?;
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|error| Failure::of_io("open the lock", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

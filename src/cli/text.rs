@@ -54,6 +54,9 @@ pub fn report(context: &Context<'_>, report: &Report) -> String {
     for failed in &report.failed {
         show_line(&mut out, ("x", Some(AnsiColor::Red)), &failed.id.0, &format!("failed: {}", failed.error.chain()));
     }
+    if let Some(error) = &report.unsettled {
+        let _ = writeln!(out, "  {}", error.chain());
+    }
     show_left(&mut out, &report.left);
     if report.converged() && report.done.is_empty() && report.left.reported.is_empty() {
         return out + &unchanged(context, report.left.unchanged);

@@ -10,6 +10,7 @@ use crate::cluster::{BootstrapToken, Cluster, Token, TokenEnd};
 use crate::facts::Facts;
 use crate::resource::{Desired, Id, Resource, Spec, TokensSpec, Waiting};
 
+use super::directories::STATE;
 use super::object::{SYSTEM, absent, object};
 use super::rbac::{BOOTSTRAPPERS, NODES, cluster_role, cluster_role_binding, group, rule, user};
 
@@ -31,7 +32,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
             renew_ended: cluster.settings.renew_ended_tokens,
             owner: facts.owner,
         };
-        desired.push(Resource::present(record(), PHASE, Vec::new(), Spec::Tokens(spec)));
+        desired.push(Resource::present(record(), PHASE, vec![Id::directory(STATE)], Spec::Tokens(spec)));
     }
     for (index, token) in cluster.bootstrap_tokens.iter().enumerate() {
         let origin = format!("InitConfiguration.bootstrapTokens[{index}]");

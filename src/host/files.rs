@@ -3,10 +3,12 @@
 //! Every path is absolute below the root. Symbolic links are followed as if the root were `/`, so that no link in a sandbox leads
 //! out of it (openat2, `RESOLVE_IN_ROOT`).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, ResolveFlags};
 
@@ -89,59 +91,115 @@ pub fn temporary(path: &str) -> String {
     format!("{folder}/.{}.planekeeper", name(path))
 }
 
-/// Writes a file so that nobody ever sees less than all of it, and a power cut leaves the old one or the new one.
+/// Writes to a file system, so that nobody ever sees half of a file and a power cut leaves the old one or the new one.
 ///
-/// # Errors
-/// The first effect that failed; what was there is then untouched.
-pub fn write_durably<F: FileSystem>(files: &F, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    let staged = temporary(path);
-    let mut handle = match files.create(&staged) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            files.remove_file(&staged)?;
-            files.create(&staged)?
+/// A file's content is on the disk before its name is. Names are on the disk once [`Writer::settle`] has synced their folders:
+/// one wait for the disk a folder, not one a file.
+pub struct Writer<F> {
+    files: F,
+    /// Folders with names that are not on the disk yet.
+    unsettled: Mutex<BTreeSet<String>>,
+}
+
+impl<F: FileSystem> Writer<F> {
+    /// A writer to a file system.
+    pub fn new(files: F) -> Self {
+        Self { files, unsettled: Mutex::default() }
+    }
+
+    /// The file system.
+    pub fn files(&self) -> &F {
+        &self.files
+    }
+
+    /// Writes a file.
+    ///
+    /// # Errors
+    /// The first effect that failed; what was there is then untouched.
+    pub fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let files = &self.files;
+        let staged = temporary(path);
+        let mut handle = match files.create(&staged) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                files.remove_file(&staged)?;
+                files.create(&staged)?
+            }
+            other => other?,
+        };
+        let written = files
+            .write(&mut handle, bytes)
+            .and_then(|()| files.grant(&handle, mode))
+            .and_then(|()| files.sync(&handle))
+            .and_then(|()| files.rename(&staged, path));
+        if let Err(error) = written {
+            // A full disk must not keep the half of a file; if this fails too, the next run removes it.
+            let _ = files.remove_file(&staged);
+            return Err(error);
         }
-        other => other?,
-    };
-    let written = files
-        .write(&mut handle, bytes)
-        .and_then(|()| files.grant(&handle, mode))
-        .and_then(|()| files.sync(&handle))
-        .and_then(|()| files.rename(&staged, path));
-    if let Err(error) = written {
-        // A full disk must not keep the half of a file; if this fails too, the next run removes it.
-        let _ = files.remove_file(&staged);
-        return Err(error);
+        self.unsettle(parent(path));
+        Ok(())
     }
-    files.sync_directory(parent(path))
-}
 
-/// Removes a file for good.
-///
-/// # Errors
-/// The first effect that failed.
-pub fn remove_durably<F: FileSystem>(files: &F, path: &str) -> io::Result<()> {
-    files.remove_file(path)?;
-    files.sync_directory(parent(path))
-}
+    /// Writes a file that others are made from: its name is on the disk before anything else is written.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn write_first(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        self.write(path, bytes, mode)?;
+        self.files.sync_directory(parent(path))
+    }
 
-/// Makes a folder and those above it that are missing, all with its mode, as kubeadm's `MkdirAll` does.
-///
-/// # Errors
-/// The first effect that failed.
-pub fn create_directories<F: FileSystem>(files: &F, path: &str, mode: Mode) -> io::Result<()> {
-    let above = parent(path);
-    if above != "/" && files.look_through(above)? == Look::Absent {
-        create_directories(files, above, mode)?;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The effect that failed.
+    pub fn remove(&self, path: &str) -> io::Result<()> {
+        self.files.remove_file(path)?;
+        self.unsettle(parent(path));
+        Ok(())
     }
-    match files.create_directory(path) {
-        // Another step, which runs beside this one, was first.
-        Err(error)
-            if error.kind() == io::ErrorKind::AlreadyExists
-                && matches!(files.look_through(path)?, Look::Directory(_)) => {}
-        made => made?,
+
+    /// Makes a folder and those above it that are missing, all with its mode, as kubeadm's `MkdirAll` does.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn create_directories(&self, path: &str, mode: Mode) -> io::Result<()> {
+        let (files, above) = (&self.files, parent(path));
+        if above != "/" && files.look_through(above)? == Look::Absent {
+            self.create_directories(above, mode)?;
+        }
+        match files.create_directory(path) {
+            // Another step, which runs beside this one, was first.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && matches!(files.look_through(path)?, Look::Directory(_)) => {}
+            made => made?,
+        }
+        files.set_mode(path, mode)?;
+        // What is written below it and waited for must not be lost with it.
+        files.sync_directory(above)
     }
-    files.set_mode(path, mode)?;
-    files.sync_directory(above)
+
+    /// Waits until every name that was written is on the disk.
+    ///
+    /// # Errors
+    /// The folder that could not be synced. It is tried again the next time.
+    pub fn settle(&self) -> Result<(), (String, io::Error)> {
+        let folders = self.lock().clone();
+        for folder in folders {
+            self.files.sync_directory(&folder).map_err(|error| (folder.clone(), error))?;
+            self.lock().remove(&folder);
+        }
+        Ok(())
+    }
+
+    fn unsettle(&self, folder: &str) {
+        self.lock().insert(folder.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The real file system below a folder.

@@ -6,8 +6,9 @@ use std::io;
 
 use crate::diff::mode::{self, Repair};
 use crate::diff::{certificate, key_pair};
+use crate::facts::Owner;
 use crate::host::ApplyError;
-use crate::host::files::{FileSystem, Look, write_durably};
+use crate::host::files::{FileSystem, Look, Writer};
 use crate::kubeconfig;
 use crate::observed::{
     CertificateSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen,
@@ -141,7 +142,7 @@ fn parse_key(pem: Option<&[u8]>) -> (KeySeen, Option<PrivateKey>) {
 /// Makes and writes what is wanted of keys and certificates.
 pub struct Issuance<'a, F> {
     /// Where it is written.
-    pub files: &'a F,
+    pub writer: &'a Writer<F>,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -166,10 +167,11 @@ impl<F: FileSystem> Issuance<'_, F> {
         let issuer = issuer.as_ref().map(|(certificate, key)| (certificate.as_str(), key));
         let certificate = pki::issue(&spec.profile, &key, issuer, self.now)
             .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
+        let first = matches!(spec.issuer, Issuer::SelfSigned { .. });
         if made {
-            self.write_key(&spec.key, &key, spec.owner)?;
+            self.write_key(&spec.key, &key, spec.owner, first)?;
         }
-        self.write(&spec.certificate, certificate.as_bytes(), Mode { mode: mode::CERTIFICATE, owner: spec.owner })
+        self.write(&spec.certificate, certificate.as_bytes(), mode::CERTIFICATE, spec.owner, first)
     }
 
     /// Makes a pair of key files, or the public one of a private one that is there.
@@ -186,9 +188,9 @@ impl<F: FileSystem> Issuance<'_, F> {
         let key = kept.map_or_else(|| self.make_key(spec.algorithm, &spec.private), Ok)?;
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
         if made {
-            self.write_key(&spec.private, &key, spec.owner)?;
+            self.write_key(&spec.private, &key, spec.owner, true)?;
         }
-        self.write(&spec.public, public.as_bytes(), Mode { mode: mode::KEY, owner: spec.owner })
+        self.write(&spec.public, public.as_bytes(), mode::KEY, spec.owner, true)
     }
 
     /// Makes a kubeconfig with a new key and client certificate in it.
@@ -210,24 +212,28 @@ impl<F: FileSystem> Issuance<'_, F> {
             .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
         let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
         let text = kubeconfig::render(spec, &ca, &certificate, &key);
-        self.write(&spec.path, text.as_bytes(), Mode { mode: spec.mode, owner: spec.owner })
+        self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
     }
 
     fn make_key(&self, algorithm: crate::cluster::KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
         pki::generate_key(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
     }
 
-    fn write_key(&self, path: &str, key: &PrivateKey, owner: crate::facts::Owner) -> Result<(), ApplyError> {
+    fn write_key(&self, path: &str, key: &PrivateKey, owner: Owner, first: bool) -> Result<(), ApplyError> {
         let pem = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
-        self.write(path, pem.as_bytes(), Mode { mode: mode::KEY, owner })
+        self.write(path, pem.as_bytes(), mode::KEY, owner, first)
     }
 
-    fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> Result<(), ApplyError> {
-        write_durably(self.files, path, bytes, mode).map_err(|error| ApplyError::new("write", path, error))
+    /// Writes a file. What others are signed by or checked with comes `first`: it must not be lost where they are not.
+    fn write(&self, path: &str, bytes: &[u8], mode: u32, owner: Owner, first: bool) -> Result<(), ApplyError> {
+        let mode = Mode { mode, owner };
+        let written =
+            if first { self.writer.write_first(path, bytes, mode) } else { self.writer.write(path, bytes, mode) };
+        written.map_err(|error| ApplyError::new("write", path, error))
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ApplyError> {
-        let read = self.files.read(path).map_err(|error| ApplyError::new("read", path, error))?;
+        let read = self.writer.files().read(path).map_err(|error| ApplyError::new("read", path, error))?;
         Ok(read.map(|(bytes, _)| bytes))
     }
 
@@ -252,7 +258,7 @@ impl<F: FileSystem> Issuance<'_, F> {
             return Ok(false);
         }
         for Repair { path, mode, owner, .. } in repairs {
-            let set = self.files.set_mode(&path, Mode { mode, owner });
+            let set = self.writer.files().set_mode(&path, Mode { mode, owner });
             set.map_err(|error| ApplyError::new("set the mode of", path, error))?;
         }
         Ok(true)

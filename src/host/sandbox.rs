@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::diff::file::bytes;
 use crate::facts::{Facts, IssuedToken, Owner};
-use crate::host::files::{FileSystem, Look, create_directories, parent, remove_durably, write_durably};
+use crate::host::files::{FileSystem, Look, Writer, parent};
 use crate::host::pki::{Issuance, Readings};
 use crate::host::{ApplyError, Host, tokens};
 use crate::observed::{FileSeen, Mode, ObserveError, Observed, Obstacle, ObstacleKind, Seen, TokensSeen};
@@ -20,7 +20,7 @@ use crate::{desired, diff, record, yaml};
 
 /// A host in a folder.
 pub struct Sandbox<F> {
-    files: F,
+    writer: Writer<F>,
     machine: Setting,
 }
 
@@ -42,12 +42,12 @@ pub struct Setting {
 impl<F: FileSystem> Sandbox<F> {
     /// A host in a folder.
     pub fn new(files: F, machine: Setting) -> Self {
-        Self { files, machine }
+        Self { writer: Writer::new(files), machine }
     }
 
     /// The folder.
     pub fn files(&self) -> &F {
-        &self.files
+        self.writer.files()
     }
 
     /// Keeps the configuration that is in force now.
@@ -56,7 +56,8 @@ impl<F: FileSystem> Sandbox<F> {
     /// It could not be written.
     pub fn remember(&self, text: &str) -> Result<(), ApplyError> {
         let mode = Mode { mode: 0o600, owner: self.machine.owner };
-        write_durably(&self.files, record::PATH, text.as_bytes(), mode)
+        self.writer
+            .write_first(record::PATH, text.as_bytes(), mode)
             .map_err(|error| ApplyError::new("write", record::PATH, error))
     }
 
@@ -74,16 +75,16 @@ impl<F: FileSystem> Sandbox<F> {
     }
 
     fn directory(&self, spec: &DirectorySpec) -> Result<Seen, ObserveError> {
-        let looked = self.files.look(&spec.path).map_err(|error| unreadable(&spec.path, &error))?;
+        let looked = self.files().look(&spec.path).map_err(|error| unreadable(&spec.path, &error))?;
         // A link to a folder is how people put /etc/kubernetes on another disk.
         let looked = match looked {
-            Look::Link => self.files.look_through(&spec.path).map_err(|error| unreadable(&spec.path, &error))?,
+            Look::Link => self.files().look_through(&spec.path).map_err(|error| unreadable(&spec.path, &error))?,
             other => other,
         };
         let in_the_way = |kind| Ok(Seen::Obstacle(Obstacle { path: spec.path.clone(), kind }));
         match looked {
             Look::Directory(mode) => Ok(Seen::Directory(mode)),
-            Look::Absent if self.files.look(&spec.path).is_ok_and(|look| look == Look::Link) => {
+            Look::Absent if self.files().look(&spec.path).is_ok_and(|look| look == Look::Link) => {
                 in_the_way(ObstacleKind::Link)
             }
             Look::Absent => Ok(Seen::Absent),
@@ -95,11 +96,11 @@ impl<F: FileSystem> Sandbox<F> {
 
     fn file(&self, path: &str) -> Result<Seen, ObserveError> {
         let error = |error: io::Error| unreadable(path, &error);
-        let looked = self.files.look(path).map_err(error)?;
-        if let Some(kind) = obstacle(&self.files, path, looked).map_err(error)? {
+        let looked = self.files().look(path).map_err(error)?;
+        if let Some(kind) = obstacle(self.files(), path, looked).map_err(error)? {
             return Ok(Seen::Obstacle(Obstacle { path: path.to_owned(), kind }));
         }
-        let read = if looked == Look::Absent { None } else { self.files.read(path).map_err(error)? };
+        let read = if looked == Look::Absent { None } else { self.files().read(path).map_err(error)? };
         Ok(read.map_or(Seen::Absent, |(bytes, mode)| Seen::File(FileSeen { bytes, mode })))
     }
 
@@ -120,7 +121,7 @@ impl<F: FileSystem> Sandbox<F> {
     }
 
     fn apply_present(&self, spec: &Spec, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
-        let issuance = Issuance { files: &self.files, now: (self.machine.now)() };
+        let issuance = Issuance { writer: &self.writer, now: (self.machine.now)() };
         self.clear(seen)?;
         match spec {
             Spec::Directory(spec) => self.apply_directory(spec, seen),
@@ -137,7 +138,7 @@ impl<F: FileSystem> Sandbox<F> {
     fn clear(&self, seen: &Seen) -> Result<(), ApplyError> {
         match seen {
             Seen::Obstacle(Obstacle { path, kind: ObstacleKind::EmptyDirectory }) => self
-                .files
+                .files()
                 .remove_directory(path)
                 .map_err(|error| ApplyError::new("remove the empty folder", path, error)),
             _ => Ok(()),
@@ -147,20 +148,22 @@ impl<F: FileSystem> Sandbox<F> {
     fn apply_directory(&self, spec: &DirectorySpec, seen: &Seen) -> Result<(), ApplyError> {
         let mode = Mode { mode: spec.mode, owner: spec.owner };
         if let Seen::Directory(_) = seen {
-            let set = self.files.set_mode(&spec.path, mode);
+            let set = self.files().set_mode(&spec.path, mode);
             return set.map_err(|error| ApplyError::new("set the mode of", &spec.path, error));
         }
-        create_directories(&self.files, &spec.path, mode)
+        self.writer
+            .create_directories(&spec.path, mode)
             .map_err(|error| ApplyError::new("create the folder", &spec.path, error))
     }
 
     fn apply_file(&self, spec: &FileSpec, verdict: &Verdict) -> Result<(), ApplyError> {
         let mode = Mode { mode: spec.mode, owner: spec.owner };
         if diff::only_modes(verdict) {
-            let set = self.files.set_mode(&spec.path, mode);
+            let set = self.files().set_mode(&spec.path, mode);
             return set.map_err(|error| ApplyError::new("set the mode of", &spec.path, error));
         }
-        write_durably(&self.files, &spec.path, bytes(&spec.content).as_bytes(), mode)
+        self.writer
+            .write(&spec.path, bytes(&spec.content).as_bytes(), mode)
             .map_err(|error| ApplyError::new("write", &spec.path, error))
     }
 
@@ -171,7 +174,8 @@ impl<F: FileSystem> Sandbox<F> {
         let tokens = tokens::renewed(spec, seen, (self.machine.now)(), met)
             .map_err(|error| ApplyError::new("make a token for", &spec.path, error))?;
         let mode = Mode { mode: diff::tokens::MODE, owner: spec.owner };
-        write_durably(&self.files, &spec.path, tokens::text(&tokens).as_bytes(), mode)
+        self.writer
+            .write(&spec.path, tokens::text(&tokens).as_bytes(), mode)
             .map_err(|error| ApplyError::new("write", &spec.path, error))
     }
 
@@ -185,20 +189,22 @@ impl<F: FileSystem> Sandbox<F> {
         merge(&mut merged, wanted);
         let mode = if wanted["kind"] == "Secret" { 0o600 } else { 0o644 };
         let folder = parent(&path);
-        let look = self.files.look_through(folder).map_err(|error| ApplyError::new("look at", folder, error))?;
+        let look = self.files().look_through(folder).map_err(|error| ApplyError::new("look at", folder, error))?;
         if look == Look::Absent {
             let mode = Mode { mode: 0o755, owner: self.machine.owner };
-            create_directories(&self.files, folder, mode)
+            self.writer
+                .create_directories(folder, mode)
                 .map_err(|error| ApplyError::new("create the folder", folder, error))?;
         }
-        write_durably(&self.files, &path, yaml::to_string(&merged).as_bytes(), Mode { mode, owner: self.machine.owner })
+        self.writer
+            .write(&path, yaml::to_string(&merged).as_bytes(), Mode { mode, owner: self.machine.owner })
             .map_err(|error| ApplyError::new("write", &path, error))
     }
 
     /// A bootstrap token that the cluster has.
     fn token_in_cluster(&self, id: &str) -> Option<IssuedToken> {
         let secret = serde_json::json!({"kind": "Secret", "metadata": {"namespace": "kube-system", "name": format!("bootstrap-token-{id}")}});
-        let (bytes, _) = self.files.read(&object_path(&secret)).ok()??;
+        let (bytes, _) = self.files().read(&object_path(&secret)).ok()??;
         let secret = parse_object(&bytes)?;
         let encoded = secret.pointer("/data/expiration")?.as_str()?;
         let text = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).ok()?;
@@ -208,8 +214,8 @@ impl<F: FileSystem> Sandbox<F> {
     /// The text of a file; `None` where there is none, or something else in its place.
     fn read_text(&self, path: &str) -> Result<Option<String>, ObserveError> {
         let error = |error: io::Error| unreadable(path, &error);
-        let read = match self.files.look_through(path).map_err(error)? {
-            Look::File(_) => self.files.read(path).map_err(error)?,
+        let read = match self.files().look_through(path).map_err(error)? {
+            Look::File(_) => self.files().read(path).map_err(error)?,
             _ => None,
         };
         Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
@@ -220,7 +226,7 @@ impl<F: FileSystem> Host for Sandbox<F> {
     fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
         let path = |name: &str| format!("{}/{name}", cluster.certificates_dir);
         let ca_certificate = self.read_text(&path("ca.crt"))?;
-        let key = self.files.look_through(&path("ca.key")).map_err(|error| unreadable(&path("ca.key"), &error))?;
+        let key = self.files().look_through(&path("ca.key")).map_err(|error| unreadable(&path("ca.key"), &error))?;
         let record = desired::bootstrap_token::RECORD;
         let tokens = self.read_text(record)?.map(|text| tokens::read(text.as_bytes())).unwrap_or_default();
         let generated_token = tokens.iter().find(|(_, token)| token.secret.is_some()).map(|(id, _)| id.clone());
@@ -238,12 +244,16 @@ impl<F: FileSystem> Host for Sandbox<F> {
     }
 
     fn observe(&self, desired: &crate::resource::Desired) -> Observed {
-        let readings = Readings::new(&self.files);
+        let readings = Readings::new(self.files());
         let mut observed: BTreeMap<Id, Result<Seen, ObserveError>> = BTreeMap::new();
         for resource in &desired.resources {
             observed.insert(resource.id.clone(), self.observe_one(resource, &readings));
         }
         observed
+    }
+
+    fn settle(&self) -> Result<(), ApplyError> {
+        self.writer.settle().map_err(|(folder, error)| ApplyError::new("sync the folder", folder, error))
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
@@ -254,7 +264,7 @@ impl<F: FileSystem> Host for Sandbox<F> {
                     Target::File(path) => path.clone(),
                     Target::Object(object) => object_path(object),
                 };
-                remove_durably(&self.files, &path).map_err(|error| ApplyError::new("remove", path, error))
+                self.writer.remove(&path).map_err(|error| ApplyError::new("remove", path, error))
             }
         }
     }
