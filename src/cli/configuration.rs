@@ -46,8 +46,8 @@ pub fn load(path: &Path) -> Result<Configuration, Failure> {
 /// Problems for people, one a line.
 fn listed(problems: &[Problem]) -> String {
     let count = match problems.len() {
-        1 => "the configuration is invalid, and nothing was touched".to_owned(),
-        many => format!("the configuration has {many} problems, and nothing was touched"),
+        1 => "the configuration has a problem".to_owned(),
+        many => format!("the configuration has {many} problems"),
     };
     problems.iter().fold(count, |text, problem| format!("{text}\n  {problem}"))
 }

@@ -1,6 +1,7 @@
 //! The commands that look at a host or change it.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::certs;
@@ -72,7 +73,9 @@ fn lock(root: &Path) -> Result<File, Failure> {
     let path = root.join(LOCK);
     let folder = path.parent().unwrap_or(root);
     if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(|error| Failure::of_io("create", folder, &error))?;
+        let made = fs::create_dir_all(folder.parent().unwrap_or(root));
+        made.and_then(|()| fs::DirBuilder::new().recursive(true).mode(0o700).create(folder))
+            .map_err(|error| Failure::of_io("create", folder, &error))?;
     }
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|error| Failure::of_io("open the lock", &path, &error))?;
