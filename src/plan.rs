@@ -251,7 +251,7 @@ fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause
     let version = previous.cluster.version != context.cluster.version;
     match named(field, resource) {
         // Of what makes up the name of an image, the version is what changes.
-        Some(_) if version && field.ends_with(".image") => Cause::Version,
+        Some(_) if version && field.rsplit('.').next() == Some("image") => Cause::Version,
         None if version => Cause::Version,
         _ => configured(field, resource),
     }

@@ -19,6 +19,7 @@ const PURE: [&str; 18] = [
     "pki",
     "plan",
     "problem",
+    "record",
     "resource",
     "verdict",
     "versions",

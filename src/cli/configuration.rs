@@ -36,10 +36,16 @@ pub struct Configuration {
 pub fn load(path: &Path) -> Result<Configuration, Failure> {
     match check(path)? {
         Ok(configuration) => {
-            configuration.loaded.warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+            warn(&configuration.loaded.warnings);
             Ok(configuration)
         }
         Err(problems) => Err(invalid(listed(&problems))),
+    }
+}
+
+fn warn(warnings: &[Problem]) {
+    for warning in warnings {
+        output::warning(&warning.to_string());
     }
 }
 
@@ -146,7 +152,7 @@ pub fn validate(path: &Path, format: Format) -> Result<Exit, Failure> {
         output::print_json(&value)?;
         return Ok(exit);
     }
-    warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+    warn(&warnings);
     if problems.is_empty() {
         output::print(&format!("{} is valid.\n", path.display()))?;
     } else {
