@@ -17,6 +17,9 @@ const COLUMN: usize = 64;
 /// The most lines that are shown of one value.
 const LINES_MAX: usize = 12;
 
+/// The most characters that are shown of one line of a value.
+const LINE_MAX: usize = 160;
+
 /// A plan.
 #[must_use]
 pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
@@ -188,15 +191,23 @@ fn show_change(out: &mut String, change: &Change) {
     }
 }
 
-/// The first lines of a value, and how many more there are.
+/// The first lines of a value, and how many more there are. JSON has all of it.
 fn marked(mark: char, text: &str) -> Vec<String> {
-    let count = text.lines().count();
-    let mut lines: Vec<String> =
-        text.lines().take(LINES_MAX).map(|line| format!("          {mark} {line}\n")).collect();
-    if count > LINES_MAX {
-        lines.push(format!("          {mark} ({} more lines)\n", count - LINES_MAX));
+    let lines = text.lines().count();
+    let mut shown: Vec<String> =
+        text.lines().take(LINES_MAX).map(|line| format!("          {mark} {}\n", clipped(line))).collect();
+    if lines > LINES_MAX {
+        shown.push(format!("          {mark} ({} more lines)\n", lines - LINES_MAX));
     }
-    lines
+    shown
+}
+
+/// The first characters of a line, and how many more there are.
+fn clipped(line: &str) -> String {
+    match line.char_indices().nth(LINE_MAX) {
+        Some((end, _)) => format!("{} ({} more characters)", &line[..end], line[end..].chars().count()),
+        None => line.to_owned(),
+    }
 }
 
 fn cause(cause: &Cause) -> String {
