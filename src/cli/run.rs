@@ -1,7 +1,7 @@
 //! The commands that look at a host or change it.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::certs;
@@ -73,11 +73,12 @@ fn lock(root: &Path) -> Result<File, Failure> {
     let path = root.join(LOCK);
     let folder = path.parent().unwrap_or(root);
     if !folder.is_dir() {
-        let made = fs::create_dir_all(folder.parent().unwrap_or(root));
-        made.and_then(|()| fs::DirBuilder::new().recursive(true).mode(0o700).create(folder))
-            .map_err(|error| Failure::of_io("create", folder, &error))?;
+        // Whatever the umask: nobody else writes here, and a mode that is too tight is put right as drift.
+        let make = |folder: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(folder);
+        let made = make(folder.parent().unwrap_or(root), 0o755).and_then(|()| make(folder, 0o700));
+        made.map_err(|error| Failure::of_io("create", folder, &error))?;
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|error| Failure::of_io("open the lock", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
