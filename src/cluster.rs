@@ -15,8 +15,11 @@ use crate::versions::Release;
 
 #[cfg(test)]
 mod fixture;
+mod lines;
+
 #[cfg(test)]
 pub(crate) use fixture::fixture;
+pub use lines::{Lines, Location};
 
 /// What one host's control plane should be.
 #[derive(Clone, Debug)]
@@ -438,39 +441,5 @@ impl FromStr for Version {
         let mut next = || parts.next().unwrap_or(Err(()));
         let version = Self { major: next()?, minor: next()?, patch: next()? };
         if parts.next().is_some() { Err(()) } else { Ok(version) }
-    }
-}
-
-/// A place in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Location {
-    /// The file, as it was named.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u64,
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
-
-/// Where each field of the configuration stands, by kind and path: `ClusterConfiguration.networking.podSubnet`,
-/// `ClusterConfiguration.apiServer.extraArgs[0]`.
-#[derive(Clone, Debug, Default)]
-pub struct Lines(pub BTreeMap<String, Location>);
-
-impl Lines {
-    /// The place of a field, or of the nearest of its parents that is written.
-    #[must_use]
-    pub fn of(&self, path: &str) -> Option<&Location> {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.0.get(path) {
-                return Some(place);
-            }
-            path = &path[..path.rfind(['.', '['])?];
-        }
     }
 }

@@ -43,7 +43,7 @@ pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -
 /// What a run did, and what is left.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Steps that were done, in the order in which they ended.
+    /// Steps that were done, in the order of their plans: not that in which they ended, which differs from run to run.
     pub done: Vec<Step>,
     /// Steps of the last pass that failed.
     pub failed: Vec<Failed>,
@@ -113,7 +113,8 @@ pub fn reconcile<H: Host>(
             return Ok(report);
         }
         tell(Event::Planned(pass.plan.steps.len()));
-        let outcome = apply(host, &pass, workers, tell);
+        let mut outcome = apply(host, &pass, workers, tell);
+        outcome.done.sort_unstable();
         report.unsettled = host.settle().err();
         let stuck = outcome.done.is_empty();
         report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));

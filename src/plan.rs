@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
 use crate::diff;
 use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
-use crate::resource::{Desired, Effect, Id, Resource, Spec, Waiting, Want};
+use crate::resource::{Desired, Effect, Id, Origin, Resource, Spec, Waiting, Want};
 use crate::verdict::{Difference, Verdict};
 
 /// What would be done, and what not.
@@ -248,9 +248,12 @@ fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause
     if !diff::fields_between(&before.want, &resource.want).contains(field) {
         return Cause::Drift;
     }
-    match configured(field, resource) {
-        Cause::Configuration(None) if previous.cluster.version != context.cluster.version => Cause::Version,
-        cause => cause,
+    let version = previous.cluster.version != context.cluster.version;
+    match named(field, resource) {
+        // Of what makes up the name of an image, the version is what changes.
+        Some(_) if version && field.rsplit('.').next() == Some("image") => Cause::Version,
+        None if version => Cause::Version,
+        _ => configured(field, resource),
     }
 }
 
@@ -266,10 +269,14 @@ fn whole_cause(resource: &Resource, seen: &Seen, context: &Context<'_>) -> Cause
 
 /// The line that a field comes from: the origin that names it, else that of the whole resource.
 fn configured(field: &str, resource: &Resource) -> Cause {
-    let named = |name: &str| resource.origins.iter().find(|origin| origin.field == name);
-    let within = || resource.origins.iter().find(|origin| !origin.field.is_empty() && field.starts_with(&origin.field));
-    let origin = named(field).or_else(within).or_else(|| named(""));
-    Cause::Configuration(origin.map(|origin| origin.place.clone()))
+    let whole = || resource.origins.iter().find(|origin| origin.field.is_empty());
+    Cause::Configuration(named(field, resource).or_else(whole).map(|origin| origin.place.clone()))
+}
+
+/// The origin that names a field, or one that it lies within.
+fn named<'a>(field: &str, resource: &'a Resource) -> Option<&'a Origin> {
+    let mut named = resource.origins.iter().filter(|origin| !origin.field.is_empty());
+    named.clone().find(|origin| origin.field == field).or_else(|| named.find(|origin| field.starts_with(&origin.field)))
 }
 
 /// What a step does to what runs.

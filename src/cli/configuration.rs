@@ -36,18 +36,24 @@ pub struct Configuration {
 pub fn load(path: &Path) -> Result<Configuration, Failure> {
     match check(path)? {
         Ok(configuration) => {
-            configuration.loaded.warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+            warn(&configuration.loaded.warnings);
             Ok(configuration)
         }
         Err(problems) => Err(invalid(listed(&problems))),
     }
 }
 
+fn warn(warnings: &[Problem]) {
+    for warning in warnings {
+        output::warning(&warning.to_string());
+    }
+}
+
 /// Problems for people, one a line.
 fn listed(problems: &[Problem]) -> String {
     let count = match problems.len() {
-        1 => "the configuration is invalid, and nothing was touched".to_owned(),
-        many => format!("the configuration has {many} problems, and nothing was touched"),
+        1 => "the configuration has a problem".to_owned(),
+        many => format!("the configuration has {many} problems"),
     };
     problems.iter().fold(count, |text, problem| format!("{text}\n  {problem}"))
 }
@@ -146,7 +152,7 @@ pub fn validate(path: &Path, format: Format) -> Result<Exit, Failure> {
         output::print_json(&value)?;
         return Ok(exit);
     }
-    warnings.iter().for_each(|warning| output::warning(&warning.to_string()));
+    warn(&warnings);
     if problems.is_empty() {
         output::print(&format!("{} is valid.\n", path.display()))?;
     } else {

@@ -40,9 +40,8 @@ pub fn command(config: &Path, place: &Place, format: Format) -> Result<Exit, Fai
         Format::Text => {
             let mut text = format!("# a worker\n{worker}\n");
             if let Some(command) = control_plane {
-                text += &format!(
-                    "\n# a control-plane node, with the CAs and the sa key pair copied to it before\n{command}\n"
-                );
+                let title = "# a control-plane node, with the CAs and the sa key pair copied to it before";
+                text.extend(["\n", title, "\n", &command, "\n"]);
             }
             output::print(&text)?;
         }
@@ -58,13 +57,12 @@ fn worker(cluster: &Cluster, token: &str, hash: &str) -> String {
 /// The text of a token that is in force and that kubeadm's discovery and the kubelet's bootstrap can both use.
 fn usable(token: &BootstrapToken, facts: &Facts) -> Option<String> {
     let has = |usage: &str| token.usages.iter().any(|other| other == usage);
-    let (id, secret) = match &token.token {
-        Some(token) => (token.id.clone(), token.secret.clone()),
-        None => {
-            let id = facts.generated_token.clone()?;
-            let secret = facts.tokens.get(&id)?.secret.clone()?;
-            (id, secret)
-        }
+    let (id, secret) = if let Some(token) = &token.token {
+        (token.id.clone(), token.secret.clone())
+    } else {
+        let id = facts.generated_token.clone()?;
+        let secret = facts.tokens.get(&id)?.secret.clone()?;
+        (id, secret)
     };
     let ended = facts.tokens.get(&id).is_some_and(|issued| crate::diff::tokens::ended(issued, facts.now));
     (has("signing") && has("authentication") && !ended).then(|| format!("{id}.{secret}"))

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::run::Context;
+use crate::cli::text;
 use crate::engine::Report;
 use crate::plan::{Action, Cause, Change, Plan, Step};
 use crate::resource::Effect;
@@ -30,6 +31,7 @@ pub fn report(context: &Context<'_>, report: &Report) -> Value {
     value["unsettled"] = report.left.steps.iter().map(step).collect();
     left(&mut value, &report.left);
     value["summary"] = summary(&report.left, &report.done);
+    value["summary"]["unchanged"] = text::untouched(report).into();
     value
 }
 

@@ -74,7 +74,8 @@ fn lock(root: &Path) -> Result<File, Failure> {
     let folder = path.parent().unwrap_or(root);
     if !folder.is_dir() {
         // Whatever the umask: nobody else writes here, and a mode that is too tight is put right as drift.
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
+        let create = |folder: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(folder);
+        let made = create(folder.parent().unwrap_or(root), 0o755).and_then(|()| create(folder, 0o700));
         made.map_err(|error| Failure::of_io("create", folder, &error))?;
     }
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);

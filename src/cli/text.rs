@@ -9,13 +9,16 @@ use crate::cli::output::color;
 use crate::cli::run::Context;
 use crate::engine::Report;
 use crate::plan::{Action, Cause, Change, Plan, Step};
-use crate::resource::Effect;
+use crate::resource::{Effect, Id};
 
 /// Where the causes and effects stand.
 const COLUMN: usize = 64;
 
 /// The most lines that are shown of one value.
 const LINES_MAX: usize = 12;
+
+/// The most characters that are shown of one line of a value.
+const LINE_MAX: usize = 160;
 
 /// A plan.
 #[must_use]
@@ -63,12 +66,21 @@ pub fn report(context: &Context<'_>, report: &Report) -> String {
     }
     let verb = if report.converged() { "Converged" } else { "Not converged" };
     let failed = if report.failed.is_empty() { String::new() } else { format!(", {} failed", report.failed.len()) };
-    let left = Plan { steps: Vec::new(), unchanged: report.left.unchanged, ..report.left.clone() };
-    let _ = writeln!(out, "{verb}: {}{failed}.", summary(&left, &report.done));
+    let left = Plan { steps: Vec::new(), unchanged: untouched(report), ..report.left.clone() };
+    let gap = if out.is_empty() { "" } else { "\n" };
+    let _ = writeln!(out, "{gap}{verb}: {}{failed}.", summary(&left, &report.done));
     if let Some(line) = restarts(&report.done, "To restart") {
         let _ = writeln!(out, "{line}");
     }
     out
+}
+
+/// How many resources were as wanted from the first: the last look sees those that were made besides.
+#[must_use]
+pub fn untouched(report: &Report) -> usize {
+    let done: BTreeSet<&Id> = report.done.iter().map(|step| &step.id).collect();
+    let left: BTreeSet<&Id> = report.left.steps.iter().map(|step| &step.id).collect();
+    report.left.unchanged.saturating_sub(done.difference(&left).count())
 }
 
 fn nothing(plan: &Plan) -> bool {
@@ -88,13 +100,14 @@ fn unchanged(context: &Context<'_>, count: usize) -> String {
 /// What is held, refused, waited for or only reported.
 fn show_left(out: &mut String, plan: &Plan) {
     for step in &plan.reported {
-        show_line(out, ("!", Some(AnsiColor::Yellow)), &step.id.0, "drift, reported only");
+        let what = if step.action == Action::Create { "not there" } else { "drift" };
+        show_line(out, ("!", Some(AnsiColor::Yellow)), &step.id.0, &format!("{what}, reported only"));
         step.changes.iter().for_each(|change| show_change(out, change));
     }
     for change in &plan.forbidden {
-        let place = change.place.as_ref().map(|place| format!("   {place}")).unwrap_or_default();
-        let what = format!("{}: {} -> {}", change.field, or_none(&change.before), or_none(&change.after));
-        show_line(out, ("x", Some(AnsiColor::Red)), &what, &format!("REFUSED{place}"));
+        let place = change.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+        show_line(out, ("x", Some(AnsiColor::Red)), &change.field, &format!("REFUSED{place}"));
+        let _ = writeln!(out, "      {} -> {}", or_none(&change.before), or_none(&change.after));
         let _ = writeln!(out, "      {}", change.reason);
     }
     for refused in &plan.refused {
@@ -140,12 +153,12 @@ pub fn done(action: Action) -> &'static str {
 
 fn show_step(out: &mut String, step: &Step) {
     let note = match (&step.effect, step.changes.is_empty()) {
-        // With no field to say it of, the cause stands beside the whole.
-        (Effect::None, true) => cause(&step.cause),
-        (effect, true) => format!("{}   {}", self::effect(effect), cause(&step.cause)),
         (effect, false) => self::effect(effect),
+        // With no field to say it of, the cause stands beside the whole; that objects are of the API, their ids say.
+        (Effect::None | Effect::Api, true) => cause(&step.cause),
+        (effect, true) => format!("{}, {}", self::effect(effect), cause(&step.cause)),
     };
-    show_line(out, symbol(step.action), &step.id.0, note.trim_end());
+    show_line(out, symbol(step.action), &step.id.0, &note);
     step.changes.iter().for_each(|change| show_change(out, change));
 }
 
@@ -160,44 +173,44 @@ fn show_line(out: &mut String, (symbol, colour): Symbol, what: &str, note: &str)
 
 fn show_change(out: &mut String, change: &Change) {
     let field = if change.difference.field.is_empty() { "content" } else { &change.difference.field };
-    let flag = field.starts_with("--");
-    let (symbol, text) = match (&change.difference.before, &change.difference.after) {
-        (None, Some(after)) if flag => ("+", format!("{field}={after}")),
-        (Some(before), None) if flag => ("-", format!("{field}={before}")),
-        (None, Some(after)) => ("+", format!("{field}: {after}")),
-        (Some(before), None) => ("-", format!("{field}: {before}")),
-        (Some(before), Some(after)) if before.contains('\n') || after.contains('\n') => {
-            ("~", format!("{field}:\n{}{}", marked('-', before), marked('+', after)))
-        }
+    let equals = if field.starts_with("--") { "=" } else { ": " };
+    let (symbol, line) = match (&change.difference.before, &change.difference.after) {
+        (None, Some(after)) => ("+", format!("{field}{equals}{after}")),
+        (Some(before), None) => ("-", format!("{field}{equals}{before}")),
         (Some(before), Some(after)) => ("~", format!("{field}: {before} -> {after}")),
         (None, None) => ("~", field.to_owned()),
     };
     let cause = cause(&change.cause);
-    match text.split_once('\n') {
-        Some((first, rest)) => {
-            let _ = writeln!(out, "      {symbol} {first:<width$}  {cause}", width = COLUMN - 8);
-            for line in clipped(rest) {
-                let _ = writeln!(out, "          {line}");
-            }
-        }
-        None => {
-            let _ = writeln!(out, "      {symbol} {text:<width$}  {cause}", width = COLUMN - 8);
-        }
+    // Lines of a text keep their indentation below each other.
+    let values = [&change.difference.before, &change.difference.after];
+    let of_text = values.into_iter().flatten().any(|value| value.contains('\n') || value.starts_with(' '));
+    if of_text || line.len() > COLUMN - 8 {
+        let _ = writeln!(out, "      {symbol} {:<width$}  {cause}", format!("{field}:"), width = COLUMN - 8);
+        let before = change.difference.before.iter().flat_map(|before| marked('-', before));
+        let after = change.difference.after.iter().flat_map(|after| marked('+', after));
+        before.chain(after).for_each(|line| out.push_str(&line));
+    } else {
+        let _ = writeln!(out, "      {symbol} {line:<width$}  {cause}", width = COLUMN - 8);
     }
 }
 
-fn marked(mark: char, text: &str) -> String {
-    text.lines().fold(String::new(), |lines, line| format!("{lines}{mark} {line}\n"))
-}
-
-/// The first lines, and how many more there are.
-fn clipped(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut shown: Vec<String> = lines.iter().take(LINES_MAX).map(|line| (*line).to_owned()).collect();
-    if lines.len() > LINES_MAX {
-        shown.push(format!("({} more lines)", lines.len() - LINES_MAX));
+/// The first lines of a value, and how many more there are. JSON has all of it.
+fn marked(mark: char, text: &str) -> Vec<String> {
+    let lines = text.lines().count();
+    let mut shown: Vec<String> =
+        text.lines().take(LINES_MAX).map(|line| format!("          {mark} {}\n", clipped(line))).collect();
+    if lines > LINES_MAX {
+        shown.push(format!("          {mark} ({} more lines)\n", lines - LINES_MAX));
     }
     shown
+}
+
+/// The first characters of a line, and how many more there are.
+fn clipped(line: &str) -> String {
+    match line.char_indices().nth(LINE_MAX) {
+        Some((end, _)) => format!("{} ({} more characters)", &line[..end], line[end..].chars().count()),
+        None => line.to_owned(),
+    }
 }
 
 fn cause(cause: &Cause) -> String {

@@ -145,11 +145,11 @@ fn origins(cluster: &Cluster) -> Vec<Origin> {
         .field("--service-cluster-ip-range", "ClusterConfiguration.networking.serviceSubnet")
         .field("--service-account-issuer", "ClusterConfiguration.networking.dnsDomain")
         .field("--etcd-servers", "ClusterConfiguration.etcd")
-        .field(".spec.containers[0].image", "ClusterConfiguration.kubernetesVersion")
-        .field(".spec.containers[0].image", "ClusterConfiguration.imageRepository")
-        .field(".spec.containers[0].env", "ClusterConfiguration.apiServer.extraEnvs")
+        .field(".spec.containers[kube-apiserver].image", "ClusterConfiguration.imageRepository")
+        .field(".spec.containers[kube-apiserver].env", "ClusterConfiguration.apiServer.extraEnvs")
         .field(".spec.volumes", "ClusterConfiguration.apiServer.extraVolumes")
-        .field("", "InitConfiguration.patches");
+        .field(".spec.containers[kube-apiserver].volumeMounts", "ClusterConfiguration.apiServer.extraVolumes")
+        .patched("ClusterConfiguration.apiServer");
     for argument in audit::arguments(cluster) {
         origins = origins.field(&format!("--{}", argument.name), "PlanekeeperConfiguration.audit");
     }

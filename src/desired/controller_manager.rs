@@ -51,11 +51,14 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         .field("--cluster-cidr", "ClusterConfiguration.networking.podSubnet")
         .field("--service-cluster-ip-range", "ClusterConfiguration.networking.serviceSubnet")
         .field("--cluster-name", "ClusterConfiguration.clusterName")
-        .field(".spec.containers[0].image", "ClusterConfiguration.kubernetesVersion")
-        .field(".spec.containers[0].image", "ClusterConfiguration.imageRepository")
-        .field(".spec.containers[0].env", "ClusterConfiguration.controllerManager.extraEnvs")
+        .field(".spec.containers[kube-controller-manager].image", "ClusterConfiguration.imageRepository")
+        .field(".spec.containers[kube-controller-manager].env", "ClusterConfiguration.controllerManager.extraEnvs")
         .field(".spec.volumes", "ClusterConfiguration.controllerManager.extraVolumes")
-        .field("", "InitConfiguration.patches")
+        .field(
+            ".spec.containers[kube-controller-manager].volumeMounts",
+            "ClusterConfiguration.controllerManager.extraVolumes",
+        )
+        .patched("ClusterConfiguration.controllerManager")
         .list();
     let mut desired = Desired::default();
     desired.push(static_pod::resource(cluster, facts, "control-plane/controller-manager", &pod, needs, origins));

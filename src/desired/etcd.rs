@@ -43,9 +43,9 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         .field("--data-dir", "ClusterConfiguration.etcd.local.dataDir")
         .field("--name", "InitConfiguration.nodeRegistration.name")
         .field("--advertise-client-urls", "InitConfiguration.localAPIEndpoint.advertiseAddress")
-        .field(".spec.containers[0].image", "ClusterConfiguration.etcd.local.imageTag")
-        .field(".spec.containers[0].env", "ClusterConfiguration.etcd.local.extraEnvs")
-        .field("", "InitConfiguration.patches")
+        .field(".spec.containers[etcd].image", "ClusterConfiguration.etcd.local.imageTag")
+        .field(".spec.containers[etcd].env", "ClusterConfiguration.etcd.local.extraEnvs")
+        .patched("ClusterConfiguration.etcd.local")
         .list();
     desired.push(static_pod::resource(cluster, facts, "etcd/local", &pod, needs, origins));
     desired

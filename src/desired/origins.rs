@@ -35,6 +35,14 @@ impl<'a> Origins<'a> {
             .fold(self, |origins, (index, arg)| origins.field(&format!("--{}", arg.name), &format!("{path}[{index}]")))
     }
 
+    /// The resource as a whole comes from the patches, where there are any, as they may change anything; else from `path`.
+    #[must_use]
+    pub fn patched(self, path: &str) -> Self {
+        let patches = "InitConfiguration.patches";
+        let path = if self.lines.0.contains_key(patches) { patches } else { path };
+        self.field("", path)
+    }
+
     /// The list.
     #[must_use]
     pub fn list(self) -> Vec<Origin> {

@@ -47,11 +47,11 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     };
     let origins = Origins::of(cluster)
         .arguments(&component.extra_args, "ClusterConfiguration.scheduler.extraArgs")
-        .field(".spec.containers[0].image", "ClusterConfiguration.kubernetesVersion")
-        .field(".spec.containers[0].image", "ClusterConfiguration.imageRepository")
-        .field(".spec.containers[0].env", "ClusterConfiguration.scheduler.extraEnvs")
+        .field(".spec.containers[kube-scheduler].image", "ClusterConfiguration.imageRepository")
+        .field(".spec.containers[kube-scheduler].env", "ClusterConfiguration.scheduler.extraEnvs")
         .field(".spec.volumes", "ClusterConfiguration.scheduler.extraVolumes")
-        .field("", "InitConfiguration.patches")
+        .field(".spec.containers[kube-scheduler].volumeMounts", "ClusterConfiguration.scheduler.extraVolumes")
+        .patched("ClusterConfiguration.scheduler")
         .list();
     let needs = vec![Id::kubeconfig(KUBECONFIG)];
     let mut desired = Desired::default();
