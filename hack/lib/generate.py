@@ -38,7 +38,7 @@ VOLUMES = [("logs", "/var/log/x", "DirectoryOrCreate"), ("ca-certs", "/opt/certs
            ("zz", "/zz", "FileOrCreate"), ("etc-ca-certificates", "/opt/ca", "DirectoryOrCreate")]
 KUBELET_FIELDS = {
     "cgroupDriver": "cgroupfs", "maxPods": 200, "failSwapOn": False, "failCgroupV1": False, "serializeImagePulls": False,
-    "clusterDNS": ["169.254.20.10"], "clusterDomain": "other.local", "staticPodPath": "/etc/kubernetes/static",
+    "clusterDNS": ["169.254.20.10"], "clusterDomain": "other.local",
     "healthzPort": 10249, "healthzBindAddress": "0.0.0.0", "rotateCertificates": False, "serverTLSBootstrap": True,
     "resolvConf": "/run/resolv.conf", "evictionHard": {"memory.available": "200Mi"}, "evictionPressureTransitionPeriod": "45s",
     "logging": {"format": "json", "flushFrequency": "5s", "verbosity": 3}, "tlsMinVersion": "VersionTLS13",
@@ -64,7 +64,7 @@ PATCHES = {
     "kube-apiserver+strategic.yaml": {"spec": {"containers": [{"name": "kube-apiserver", "resources": {"requests": {"cpu": "1"}},
                                                               "env": [{"name": "A", "value": "b"}]}, {"name": "side", "image": "x"}]}},
     "kube-apiserver1+json.json": [{"op": "add", "path": "/metadata/labels/team", "value": "core"}],
-    "kube-controller-manager+merge.yaml": {"metadata": {"labels": {"tier": None, "x": "y"}}},
+    "kube-controller-manager+merge.yaml": {"metadata": {"labels": {"tier": None, "x": "z"}}},
     "kube-controller-manager2+strategic.yaml": {"spec": {"volumes": [{"$patch": "delete", "name": "kubeconfig"}]}},
     "kube-scheduler+json.yaml": [{"op": "remove", "path": "/spec/containers/0/livenessProbe"}],
     "kube-scheduler3.yaml": {"spec": {"tolerations": [{"operator": "Exists"}], "dnsConfig": {"nameservers": ["10.0.0.2"]}}},

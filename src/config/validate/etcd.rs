@@ -89,10 +89,10 @@ fn check_external(external: &mut WrittenExternal, minor: Option<u32>, report: &m
     }
 }
 
-/// kubeadm 1.37, which sets up 1.36 too, writes `httpEndpoints`; those before do not know the field.
+/// kubeadm writes `httpEndpoints` since 1.35; the one before does not know the field.
 fn complete_http_endpoints(external: &mut WrittenExternal, minor: Option<u32>, report: &mut Report) {
     let Some(minor) = minor else { return };
-    if minor >= 36 {
+    if minor >= 35 {
         if external.http_endpoints.is_empty() {
             external.http_endpoints.clone_from(&external.endpoints);
         }
