@@ -150,7 +150,9 @@ fn law_2_every_single_drift_is_repaired_and_only_that() {
         for resource in desired.resources.iter().filter(|resource| !is_protected(resource)) {
             let folder = matches!(&resource.want, Want::Present(Spec::Directory(_)));
             for path in paths(resource) {
-                for kind in DRIFTS {
+                // The mode of an object's file is the sandbox's own affair: the API has none.
+                let object = matches!(&resource.want, Want::Present(Spec::Object(_)));
+                for kind in DRIFTS.into_iter().filter(|kind| !(object && *kind == "chmod")) {
                     let files = healthy.snapshot();
                     if !drift(&files, &path, kind, folder) {
                         continue;
@@ -313,8 +315,9 @@ fn killed_at(cluster: &Cluster, at: usize, fault: Fault, power_cut: bool) {
 #[test]
 fn law_3_killed_at_any_effect_the_next_run_converges_and_no_reader_sees_half_a_manifest() {
     let cluster = cluster(SMALL);
+    killed_at(&cluster, 0, Fault::KillBefore, false); // before any other effect is after the one before it
     for at in 0..effects_of_a_first_run(&cluster) {
-        for fault in [Fault::KillBefore, Fault::KillAmid, Fault::KillAfter] {
+        for fault in [Fault::KillAmid, Fault::KillAfter] {
             killed_at(&cluster, at, fault, false);
         }
     }

@@ -193,7 +193,7 @@ class Generator:
         cluster = {"apiVersion": self.api(), "kind": "ClusterConfiguration", "kubernetesVersion": "v" + self.version,
                    "networking": self.networking()}
         self.draw(cluster, "controlPlaneEndpoint", lambda: self.random.choice(
-            ["lb.example.com", "lb.example.com:8443", "10.0.0.100", "10.0.0.100:6443", "[fd00::100]:7443", "fd00::100", "[fd00:0::100]"]))
+            ["lb.example.com", "lb.example.com:8443", "10.0.0.100", "10.0.0.100:6443", "[fd00::100]:7443", "fd00::100"]))
         self.draw(cluster, "clusterName", self.word)
         self.draw(cluster, "certificatesDir", lambda: self.random.choice(["/opt/k8s/pki", "/etc/kubernetes/pki2"]), 0.15)
         self.draw(cluster, "imageRepository", lambda: "registry.example.com:5000/" + self.word())

@@ -1,6 +1,7 @@
 //! The commands that look at a host or change it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::certs;
@@ -72,7 +73,9 @@ fn lock(root: &Path) -> Result<File, Failure> {
     let path = root.join(LOCK);
     let folder = path.parent().unwrap_or(root);
     if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(|error| Failure::of_io("create", folder, &error))?;
+        // Whatever the umask: nobody else writes here, and a mode that is too tight is put right as drift.
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
+        made.map_err(|error| Failure::of_io("create", folder, &error))?;
     }
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|error| Failure::of_io("open the lock", &path, &error))?;

@@ -105,6 +105,10 @@ impl Written {
         let timeouts = settings::timeouts(self.init.timeouts.get_or_insert_default(), report);
         let bootstrap_tokens = tokens::check(&self.init.bootstrap_tokens, report);
         let skip_phases = phases::check(&self.init.skip_phases, report);
+        // kubeadm uploads an add-on that it was told to skip as one that is disabled.
+        let skipped = |addon: &str| skip_phases.contains("addon") || skip_phases.contains(addon);
+        self.cluster.dns.disabled |= skipped("addon/coredns");
+        self.cluster.proxy.disabled |= skipped("addon/kube-proxy");
         let patches = patches::parse(patches, report);
         let NodeComponents { kubelet, kube_proxy } = self.node_components(&parts, report)?;
         let (version, release) = parts.version?;

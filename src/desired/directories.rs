@@ -45,9 +45,16 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         // Only what is planekeeper's own is held to its mode: nobody else chose another one for it.
         let keep_mode = ![STATE, AUDIT, AUDIT_LOGS].contains(&path);
         let spec = DirectorySpec { path: path.to_owned(), mode, keep_mode, owner: facts.owner };
-        desired.push(Resource::present(Id::directory(path), phase, Vec::new(), Spec::Directory(spec)));
+        let above = desired.resources.iter().rev().find(|other| is_below(path, other)).map(|other| other.id.clone());
+        desired.push(Resource::present(Id::directory(path), phase, above.into_iter().collect(), Spec::Directory(spec)));
     }
     desired
+}
+
+/// The path lies in the folder of another resource.
+fn is_below(path: &str, other: &Resource) -> bool {
+    let above = other.id.0.strip_prefix("directory:").and_then(|above| path.strip_prefix(above));
+    above.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Where etcd's certificates are, below the cluster's.

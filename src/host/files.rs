@@ -124,14 +124,14 @@ pub fn remove_durably<F: FileSystem>(files: &F, path: &str) -> io::Result<()> {
     files.sync_directory(parent(path))
 }
 
-/// Makes a folder and those above it that are missing (0755, as kubeadm's `MkdirAll` under the usual umask).
+/// Makes a folder and those above it that are missing, all with its mode, as kubeadm's `MkdirAll` does.
 ///
 /// # Errors
 /// The first effect that failed.
 pub fn create_directories<F: FileSystem>(files: &F, path: &str, mode: Mode) -> io::Result<()> {
     let above = parent(path);
     if above != "/" && files.look_through(above)? == Look::Absent {
-        create_directories(files, above, Mode { mode: 0o755, owner: mode.owner })?;
+        create_directories(files, above, mode)?;
     }
     match files.create_directory(path) {
         // Another step, which runs beside this one, was first.

@@ -205,8 +205,13 @@ impl<F: FileSystem> Sandbox<F> {
         Some(IssuedToken { ends: tokens::seconds(std::str::from_utf8(&text).ok()?), secret: None })
     }
 
+    /// The text of a file; `None` where there is none, or something else in its place.
     fn read_text(&self, path: &str) -> Result<Option<String>, ObserveError> {
-        let read = self.files.read(path).map_err(|error| unreadable(path, &error))?;
+        let error = |error: io::Error| unreadable(path, &error);
+        let read = match self.files.look_through(path).map_err(error)? {
+            Look::File(_) => self.files.read(path).map_err(error)?,
+            _ => None,
+        };
         Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
     }
 }
@@ -217,11 +222,7 @@ impl<F: FileSystem> Host for Sandbox<F> {
         let ca_certificate = self.read_text(&path("ca.crt"))?;
         let key = self.files.look_through(&path("ca.key")).map_err(|error| unreadable(&path("ca.key"), &error))?;
         let record = desired::bootstrap_token::RECORD;
-        let tokens = match self.files.look(record).map_err(|error| unreadable(record, &error))? {
-            Look::File(_) => self.files.read(record).map_err(|error| unreadable(record, &error))?,
-            _ => None,
-        };
-        let tokens = tokens.map(|(bytes, _)| tokens::read(&bytes)).unwrap_or_default();
+        let tokens = self.read_text(record)?.map(|text| tokens::read(text.as_bytes())).unwrap_or_default();
         let generated_token = tokens.iter().find(|(_, token)| token.secret.is_some()).map(|(id, _)| id.clone());
         Ok(Facts {
             hostname: self.machine.hostname.clone(),

@@ -21,13 +21,13 @@ use planekeeper::problem::Problem;
 pub const NOW: i64 = 1_795_305_600;
 
 pub fn machine() -> Machine {
-    let address: IpAddr = "192.0.2.1".parse().unwrap();
-    Machine { hostname: "test-host".into(), default_address: Some(address), proxy_variables: BTreeMap::new() }
+    let address: IpAddr = "192.0.2.10".parse().unwrap();
+    Machine { hostname: "golden".into(), default_address: Some(address), proxy_variables: BTreeMap::new() }
 }
 
 pub fn setting() -> Setting {
     Setting {
-        hostname: "test-host".into(),
+        hostname: "golden".into(),
         now: || NOW,
         owner: planekeeper::facts::Owner::default(),
         ca_folders: ["/etc/ca-certificates".to_owned()].into(),

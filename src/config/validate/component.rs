@@ -92,7 +92,7 @@ pub fn envs(path: &str, written: &mut [EnvVar], report: &mut Report) -> Vec<Valu
             let message = format!("{name:?} is not the name of a variable: write letters, digits and \"_\"");
             report.error(format!("{path}.name"), message);
         } else if !seen.insert(name.clone()) {
-            report.error(format!("{path}.name"), format!("{name:?} is set twice"));
+            report.warn(format!("{path}.name"), format!("{name:?} is set twice: the last value counts"));
         }
         source(&path, variable, report);
         divisor(&path, variable, report);

@@ -150,10 +150,10 @@ pub fn check_endpoint(address: IpAddr, networking: &Networking, report: &mut Rep
     for (what, subnets) in [("service", services), ("Pod", pods)] {
         if let Some(cidr) = subnets.iter().find(|cidr| cidr.contains(address)) {
             let message = format!(
-                "{address} lies in the {what} subnet {}/{}: hosts have to be outside of it",
+                "{address} lies in the {what} subnet {}/{}: packets to one may end at the other",
                 cidr.network, cidr.prefix
             );
-            report.error(FIELD, message);
+            report.warn(FIELD, message);
         }
     }
 }
