@@ -1,7 +1,5 @@
 //! Documents completed to a [`Cluster`]: kubeadm's defaults, and what it takes from the machine.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::component::kube_proxy::KubeProxyDefaults;
@@ -113,8 +111,7 @@ impl Written {
         let NodeComponents { kubelet, kube_proxy } = self.node_components(&parts, report)?;
         let (version, release) = parts.version?;
         let (networking, endpoint, certificates) = (parts.networking?, parts.endpoint?, parts.certificates?);
-        let mut config = self.cluster;
-        disable_skipped_addons(&mut config, &skip_phases);
+        let config = self.cluster;
         let uploaded = uploaded(config.clone(), &networking, parts.control_plane_endpoint.as_deref())?;
         Some(Cluster {
             version,
@@ -212,13 +209,6 @@ impl Written {
         let kube_proxy = components::kube_proxy(self.kube_proxy.as_ref(), &defaults, report);
         Some(NodeComponents { kubelet: kubelet?, kube_proxy: kube_proxy? })
     }
-}
-
-/// An addon whose phase is skipped is uploaded as disabled, so that joining nodes and upgrades leave it out too.
-fn disable_skipped_addons(config: &mut ClusterConfiguration, skipped: &BTreeSet<String>) {
-    let skips = |phase| ["addon", phase].iter().any(|phase| skipped.contains(*phase));
-    config.dns.disabled |= skips("addon/coredns");
-    config.proxy.disabled |= skips("addon/kube-proxy");
 }
 
 fn dns(written: &v1beta4::Dns, kind: planekeeper::DnsType) -> Dns {
