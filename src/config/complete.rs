@@ -143,7 +143,7 @@ impl Written {
             uploaded,
             audit,
             settings,
-            lines: std::mem::take(&mut report.lines),
+            lines: report.lines.clone(),
         })
     }
 
