@@ -182,7 +182,7 @@ impl Amount {
         if self.exponent >= 0 {
             return self.mantissa.checked_mul(one);
         }
-        (self.mantissa % one == 0).then(|| self.mantissa / one)
+        self.mantissa.is_multiple_of(one).then(|| self.mantissa / one)
     }
 }
 
