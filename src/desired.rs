@@ -17,6 +17,7 @@ pub mod kubelet_config;
 pub mod node;
 pub mod object;
 pub mod origins;
+pub mod patched;
 pub mod pki;
 pub mod rbac;
 pub mod scheduler;

@@ -94,9 +94,10 @@ pub fn forbidden(cluster: &Cluster, previous: Option<&Cluster>, observed: &Obser
 }
 
 fn changed(fixed: &Fixed, cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Option<Forbidden> {
-    let after = (fixed.value)(cluster);
+    let value = |cluster| overridden(fixed, cluster).unwrap_or_else(|| (fixed.value)(cluster));
+    let after = value(cluster);
     let before = match previous {
-        Some(previous) => (fixed.value)(previous),
+        Some(previous) => value(previous),
         None => evidence(fixed, observed)?,
     };
     (before != after).then(|| Forbidden {
@@ -106,6 +107,20 @@ fn changed(fixed: &Fixed, cluster: &Cluster, previous: Option<&Cluster>, observe
         after,
         reason: fixed.reason,
     })
+}
+
+/// The value of a flag among the user's own, which takes the place of the field's.
+fn overridden(fixed: &Fixed, cluster: &Cluster) -> Option<String> {
+    let (component, flag) = fixed.evidence?;
+    let args = match (component, &cluster.etcd) {
+        ("kube-apiserver", _) => &cluster.api_server.extra_args,
+        ("kube-controller-manager", _) => &cluster.controller_manager.extra_args,
+        ("etcd", Etcd::Local(etcd)) => &etcd.extra_args,
+        _ => return None,
+    };
+    let name = flag.strip_prefix("--")?.strip_suffix('=')?;
+    let value = &args.iter().rev().find(|arg| arg.name == name)?.value;
+    Some(value.strip_suffix("/ca.crt").unwrap_or(value).to_owned())
 }
 
 /// The value that a static Pod on the host shows; `None` where there is no such Pod, or it does not say.

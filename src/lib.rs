@@ -17,6 +17,7 @@ pub mod patch;
 pub mod pki;
 pub mod plan;
 pub mod problem;
+pub mod quantity;
 pub mod record;
 pub mod resource;
 pub mod verdict;

@@ -1,5 +1,6 @@
 //! kubeadm's patches: files of `patches.directory`, and what they make of a manifest or a configuration.
 
+mod encode;
 mod json;
 mod schema;
 mod strategic;
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use crate::cluster::{Patch, PatchKind};
 use crate::yaml;
+use encode::Empty;
 pub use schema::MergeSchema;
 
 /// What a file may patch, as its name begins.
@@ -62,20 +64,49 @@ pub fn parse_file(name: &str, text: &str) -> Result<Vec<Patch>, String> {
 
 /// Applies the patches for a target, in their order.
 ///
-/// kubeadm reads a patched Pod or Deployment back into its Go type, which drops fields that it does not know; a
-/// patched `KubeletConfiguration` stays as patched.
+/// kubeadm reads a patched Pod, Deployment or DaemonSet back into its Go type and writes that, which gives quantities
+/// their one spelling and leaves out what is empty. A patched `KubeletConfiguration` stays as patched.
 ///
 /// # Errors
-/// The first patch that does not apply, by its file, and why.
+/// The first patch that does not apply, by its file, and why: a field that the type does not have, or a result that is
+/// another object, is a mistake too.
 pub fn apply(target: &str, schema: MergeSchema, value: &Value, patches: &[Patch]) -> Result<Value, String> {
-    let mut value = value.clone();
+    let (mut merged, mut written) = (value.clone(), value.clone());
     for patch in patches.iter().filter(|patch| patch.target == target) {
-        value = apply_one(schema, value, patch).map_err(|error| format!("{}: {error}", patch.file))?;
+        let named = |error| format!("{:?}: {error}", patch.file);
+        merged = merge(schema, merged, patch).map_err(named)?;
+        same_object(value, &merged).map_err(named)?;
+        written = encode(schema, &merged).map_err(|error| named(format!("its result is wrong: {error}")))?;
     }
-    Ok(value)
+    Ok(written)
 }
 
-fn apply_one(schema: MergeSchema, value: Value, patch: &Patch) -> Result<Value, String> {
+/// What a typed encoder makes of a patched value.
+fn encode(schema: MergeSchema, value: &Value) -> Result<Value, String> {
+    match schema {
+        MergeSchema::Kubelet => Ok(value.clone()),
+        MergeSchema::Pod => encode::encode("Pod", value, Empty::Write),
+        MergeSchema::PodTemplate => {
+            let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+            encode::encode(kind, value, Empty::Omit)
+        }
+    }
+}
+
+/// Whether a patch left alone what names an object.
+fn same_object(before: &Value, after: &Value) -> Result<(), String> {
+    for field in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
+        let (before, after) = (before.pointer(field), after.pointer(field));
+        if before != after {
+            let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+            let field = field[1..].replace('/', ".");
+            return Err(format!("makes {field} {} of {}, which is another object", text(after), text(before)));
+        }
+    }
+    Ok(())
+}
+
+fn merge(schema: MergeSchema, value: Value, patch: &Patch) -> Result<Value, String> {
     match (patch.kind, value, patch.value.clone()) {
         (PatchKind::Strategic, Value::Object(value), Value::Object(patch)) => {
             strategic::merge(schema, value, patch).map(Value::Object)

@@ -371,6 +371,53 @@ fn patches_are_read_in_the_order_of_their_names() {
     assert_eq!(lines_and_fields(&problems), [(3, "InitConfiguration.patches.directory")]);
 }
 
+/// A configuration with one patch.
+fn with_patch(fields: &str, name: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
+    let config = format!(
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {{directory: p}}\n---\n\
+         apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n{fields}"
+    );
+    let patch = PatchFile { name: name.into(), text: text.into() };
+    config::parse(&[Source { name: "c.yaml".into(), text: config }]).complete(&machine(), &[patch])
+}
+
+#[test]
+fn a_patch_that_cannot_apply_is_told_when_the_configuration_is_loaded() {
+    let new = "kubernetesVersion: v1.37.2";
+    for (fields, name, text, why) in [
+        (new, "etcd+json.json", r#"[{"op": "remove", "path": "/spec/none"}]"#, "there is no \"/spec/none\""),
+        (new, "etcd+json.json", r#"[{"op": "test", "path": "/kind", "value": "X"}]"#, "the test of \"/kind\" failed"),
+        (new, "kube-scheduler.yaml", "spec: {hostNetwerk: true}", ".spec.hostNetwerk is not a field"),
+        (new, "kube-apiserver.yaml", "metadata: {name: other}", "another object"),
+        (new, "corednsdeployment.yaml", "spec: {replicas: many}", ".spec.replicas is a text"),
+        (new, "kubeletconfiguration.yaml", "maxPdos: 3", "maxPdos"),
+        (new, "kubeletconfiguration+merge.yaml", "kind: Other", "another object"),
+        ("kubernetesVersion: v1.35.4", "kubeproxydaemonset.yaml", "metadata: {labels: {a: b}}", "since 1.36"),
+    ] {
+        let problems = with_patch(fields, name, text).map(|loaded| loaded.cluster.version).unwrap_err();
+        assert_eq!(lines_and_fields(&problems), [(3, "InitConfiguration.patches.directory")], "{problems:?}");
+        let message = &problems[0].message;
+        assert!(message.contains(name) && message.contains(why), "{message}");
+    }
+}
+
+#[test]
+fn a_patch_for_what_the_configuration_does_not_have_gets_a_word() {
+    let external = "kubernetesVersion: v1.37.2\netcd: {external: {endpoints: [\"http://10.0.0.2:2379\"]}}";
+    let loaded = with_patch(external, "etcd.yaml", "metadata: {labels: {a: b}}").unwrap();
+    assert!(loaded.warnings.iter().any(|warning| warning.message.contains("has no etcd")), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn feature_gates_that_would_make_another_control_plane_are_refused() {
+    let gate = |version: &str, gate: &str| {
+        load(&format!("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: {version}\nfeatureGates: {{{gate}}}")).is_ok()
+    };
+    assert!(!gate("v1.37.2", "RootlessControlPlane: true") && gate("v1.37.2", "RootlessControlPlane: false"));
+    assert!(!gate("v1.35.4", "ControlPlaneKubeletLocalMode: false") && gate("v1.35.4", "NodeLocalCRISocket: false"));
+    assert!(gate("v1.34.4", "ControlPlaneKubeletLocalMode: false") && !gate("v1.37.2", "NodeLocalCRISocket: true"));
+}
+
 #[test]
 fn proxy_variables_of_the_environment_are_told_and_not_taken() {
     let mut machine = machine();

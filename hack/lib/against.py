@@ -33,7 +33,8 @@ def compare(planekeeper, config, keep=None):
         done = subprocess.run([planekeeper, "reconcile", "--config", config, "--root", ours], text=True,
                               capture_output=True, timeout=300, env={"PATH": os.environ["PATH"]})
         if done.returncode != 0:
-            return [f"planekeeper exits with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}"]
+            said = [line for line in (done.stderr + done.stdout).splitlines() if not line.startswith("created ")]
+            return [f"planekeeper exits with {done.returncode}: " + "\n      ".join(said)]
         return list(facts.differences(theirs_of(made), ours_of(ours, before, made)))
 
 

@@ -49,7 +49,7 @@ def certificate(pem):
         "extended usages": [o._name for o in extended or []],
         "authority": None if basic is None else [basic.ca, basic.path_length],
         "critical": [usage_critical, extended_critical, names_critical, basic_critical],
-        "names": [f"{type(n).__name__}:{n.value}" for n in names or []],
+        "names": sorted(f"{type(n).__name__}:{n.value}" for n in names or []),
         "hours": round(life.total_seconds() / 3600),
         "key ids": [extension(read, k)[0] is not None for k in (x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)],
     }

@@ -34,6 +34,9 @@ impl Documents {
         };
         let mut report = self.report;
         let cluster = written.complete(machine, patches, &mut report);
+        if let Some(cluster) = cluster.as_ref().filter(|_| !report.failed()) {
+            patches::check(cluster, &mut report);
+        }
         let (mut problems, warnings) = report.finish();
         match cluster {
             Some(cluster) if problems.is_empty() => Ok(Loaded { cluster, warnings, patches_directory }),
@@ -140,7 +143,7 @@ impl Written {
             uploaded,
             audit,
             settings,
-            lines: std::mem::take(&mut report.lines),
+            lines: report.lines.clone(),
         })
     }
 

@@ -32,7 +32,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         vec![(KUBERNETES, SHARED, 0o755), (MANIFESTS, SHARED, 0o700), (certificates, "certs", 0o755)];
     if let Etcd::Local(etcd) = &cluster.etcd {
         folders.push((&etcd_certificates, "certs", 0o755));
-        folders.push((&etcd.data_dir, "etcd/local", 0o700));
+        folders.push((etcd.data_dir.trim_end_matches('/'), "etcd/local", 0o700));
     }
     folders.push((KUBELET, "kubelet-start", 0o700));
     folders.push((STATE, SHARED, 0o700));

@@ -37,7 +37,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         annotations: [("kubeadm.kubernetes.io/etcd.advertise-client-urls", client_url(cluster))].into(),
     };
     let needs = [pki::ETCD_CA, "etcd/server", "etcd/peer"].map(Id::certificate);
-    let needs = [Id::directory(&etcd.data_dir)].into_iter().chain(needs).collect();
+    let needs = [Id::directory(etcd.data_dir.trim_end_matches('/'))].into_iter().chain(needs).collect();
     let origins = Origins::of(cluster)
         .arguments(&etcd.extra_args, "ClusterConfiguration.etcd.local.extraArgs")
         .field("--data-dir", "ClusterConfiguration.etcd.local.dataDir")

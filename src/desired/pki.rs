@@ -285,10 +285,10 @@ fn etcd_leaves(cluster: &Cluster, etcd: &LocalEtcd) -> [Leaf; 2] {
 }
 
 impl Names {
-    /// Adds a name: an address where it is one.
+    /// Adds a name: an address where it is one, and an IPv4 address as such even if it is written as an IPv6 one.
     fn add(&mut self, name: &str) {
-        match name.parse() {
-            Ok(address) => self.ip.insert(address),
+        match name.parse::<IpAddr>() {
+            Ok(address) => self.ip.insert(address.to_canonical()),
             Err(_) => self.dns.insert(name.to_owned()),
         };
     }

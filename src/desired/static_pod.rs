@@ -186,17 +186,10 @@ fn volume_mount(mount: &HostPathMount) -> Value {
     Value::Object(fields)
 }
 
-/// Applies the user's patches. Every one of them was tried when the configuration was loaded, so that a patch that does
-/// not apply never gets here.
+/// Applies the user's patches. [`super::patched::failures`] tries every one of them before anything is written, so that
+/// a patch that does not apply never gets here.
 fn patched(cluster: &Cluster, target: &str, pod: Value) -> Value {
-    let mut pod = patch::apply(target, MergeSchema::Pod, &pod, &cluster.patches).unwrap_or(pod);
-    for list in ["/spec/containers", "/spec/initContainers"] {
-        let containers = pod.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
-        for container in containers.filter_map(Value::as_object_mut) {
-            container.entry("resources").or_insert_with(|| json!({}));
-        }
-    }
-    pod
+    patch::apply(target, MergeSchema::Pod, &pod, &cluster.patches).unwrap_or(pod)
 }
 
 #[cfg(test)]

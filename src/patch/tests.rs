@@ -4,7 +4,7 @@ use super::*;
 
 fn patched(kind: PatchKind, schema: MergeSchema, value: &Value, patch: &Value) -> Result<Value, String> {
     let patch = Patch { target: "etcd".to_owned(), kind, value: patch.clone(), file: "etcd.yaml".to_owned() };
-    apply("etcd", schema, value, &[patch])
+    merge(schema, value.clone(), &patch)
 }
 
 fn pod(patch: &Value) -> Result<Value, String> {
@@ -70,7 +70,7 @@ fn directives_do_what_they_say() {
 #[test]
 fn an_item_without_its_merge_key_is_refused_with_its_place() {
     let error = pod(&json!({"spec": {"containers": [{"image": "i"}]}})).unwrap_err();
-    assert!(error.starts_with("etcd.yaml: spec.containers: ") && error.contains("\"name\""), "{error}");
+    assert!(error.starts_with("spec.containers: ") && error.contains("\"name\""), "{error}");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_json_patch_does_all_six_operations() {
         (json!([{"op": "add", "path": "/a~1b/~0/7", "value": 2}]), "there is no"),
     ] {
         let error = patched(PatchKind::Json, MergeSchema::Pod, &value, &wrong).unwrap_err();
-        assert!(error.starts_with("etcd.yaml: operation 1: ") && error.contains(why), "{error}");
+        assert!(error.starts_with("operation 1: ") && error.contains(why), "{error}");
     }
 }
 
@@ -149,4 +149,48 @@ fn a_file_name_says_target_and_type() {
     ] {
         assert!(kinds(wrong, text).is_err(), "{wrong}");
     }
+}
+
+/// A Pod with the files' patches.
+fn files(files: &[(&str, &str)]) -> Result<Value, String> {
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "etcd", "namespace": "kube-system"},
+        "spec": {"containers": [{"name": "etcd", "resources": {}}]},
+        "status": {},
+    });
+    let patches: Vec<_> = files.iter().flat_map(|(name, text)| parse_file(name, text).unwrap()).collect();
+    apply("etcd", MergeSchema::Pod, &pod, &patches)
+}
+
+#[test]
+fn a_quantity_of_a_patch_comes_back_as_kubernetes_writes_it() {
+    let patch = "spec: {containers: [{name: etcd, resources: {requests: {cpu: 0.5, memory: 1024Mi}}}]}";
+    let got = files(&[("etcd.yaml", patch)]).unwrap();
+    let requests = json!({"cpu": "500m", "memory": "1Gi"});
+    assert_eq!(got["spec"]["containers"][0]["resources"]["requests"], requests);
+}
+
+#[test]
+fn a_later_patch_sees_what_an_earlier_one_left_empty() {
+    let got = files(&[
+        ("etcd0+merge.yaml", "metadata: {annotations: {}}"),
+        ("etcd1+json.json", r#"[{"op": "add", "path": "/metadata/annotations/a", "value": "b"}]"#),
+    ]);
+    assert_eq!(got.unwrap()["metadata"]["annotations"], json!({"a": "b"}));
+    let got = files(&[("etcd+merge.yaml", "metadata: {annotations: {}}")]);
+    assert_eq!(got.unwrap()["metadata"].get("annotations"), None);
+}
+
+#[test]
+fn a_patch_that_cannot_be_right_is_named_with_its_reason() {
+    let error = |text: &str| files(&[("etcd7+merge.yaml", text)]).unwrap_err();
+    assert!(
+        error("spec: {hostNetwrk: true}").starts_with("\"etcd7+merge.yaml\": its result is wrong: .spec.hostNetwrk")
+    );
+    assert!(
+        error("metadata: {name: other}").starts_with("\"etcd7+merge.yaml\": makes metadata.name \"other\" of \"etcd\"")
+    );
+    assert!(error("kind: Deployment").contains("another object"));
 }

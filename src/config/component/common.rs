@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::duration::GoDuration;
+use crate::quantity;
 
 /// Go's `omitempty`: a zero, an empty text, list or map, or nothing.
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -69,7 +71,7 @@ impl Default for FlushFrequency {
     }
 }
 
-/// A `resource.Quantity`: a text such as `64Mi`. A plain number counts as its text, as in Go.
+/// A `resource.Quantity`: a text such as `64Mi` or a plain number, in the spelling that Kubernetes writes it back in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Quantity(pub String);
@@ -82,16 +84,8 @@ impl Default for Quantity {
 
 impl<'de> Deserialize<'de> for Quantity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Text(String),
-            Number(serde_json::Number),
-        }
-        Ok(Self(match Written::deserialize(deserializer)? {
-            Written::Text(text) => text,
-            Written::Number(number) => number.to_string(),
-        }))
+        let written = serde_json::Value::deserialize(deserializer)?;
+        quantity::canonical_value(&written).map(Self).map_err(D::Error::custom)
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::report::Report;
 use super::super::{syntax, words};
 use super::note;
 use crate::cluster::{Arg, ControlPlaneComponent, HostPathMount};
+use crate::quantity;
 
 /// Types of `hostPath` volumes.
 const PATH_TYPES: [&str; 7] =
@@ -94,8 +95,19 @@ pub fn envs(path: &str, written: &mut [EnvVar], report: &mut Report) -> Vec<Valu
             report.warn(format!("{path}.name"), format!("{name:?} is set twice: the last value counts"));
         }
         source(&path, variable, report);
+        divisor(&path, variable, report);
     }
     written.iter().filter_map(|variable| serde_json::to_value(variable).ok()).collect()
+}
+
+/// Gives a divisor the spelling that Kubernetes writes it back in.
+fn divisor(path: &str, variable: &mut EnvVar, report: &mut Report) {
+    let source = variable.value_from.as_mut().and_then(|source| source.resource_field_ref.as_mut());
+    let Some(divisor) = source.map(|resource| &mut resource.divisor) else { return };
+    let path = format!("{path}.valueFrom.resourceFieldRef.divisor");
+    if let Some(canonical) = note(report, &path, quantity::canonical(divisor)) {
+        *divisor = canonical;
+    }
 }
 
 fn source(path: &str, variable: &EnvVar, report: &mut Report) {

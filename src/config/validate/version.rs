@@ -55,10 +55,25 @@ fn gates(minor: u32) -> &'static [&'static str] {
     }
 }
 
-/// Feature gates that the release's kubeadm does not have are refused.
+/// The feature gates that kubeadm has locked, in the release that it locks them in; it takes another value and ignores it.
+const LOCKED: [(&str, u32); 2] = [("WaitForAllControlPlaneComponents", 34), ("ControlPlaneKubeletLocalMode", 35)];
+
+/// Feature gates that the release's kubeadm does not have are refused, and those that would make another control plane
+/// than planekeeper does.
 pub fn check_gates(wanted: &BTreeMap<String, bool>, minor: u32, report: &mut Report) {
-    for name in wanted.keys().filter(|name| !gates(minor).contains(&name.as_str())) {
-        let message = words::unknown("feature gate of kubeadm in this release", name, gates(minor).iter().copied());
+    for (name, on) in wanted {
+        let known = gates(minor);
+        let message = if !known.contains(&name.as_str()) {
+            words::unknown("feature gate of kubeadm in this release", name, known.iter().copied())
+        } else if name == "RootlessControlPlane" && *on {
+            "is on, but planekeeper runs the control plane as root only: remove it. kubeadm is to drop this gate too, for \
+             the user namespaces of the kubelet"
+                .to_owned()
+        } else if !on && LOCKED.contains(&(name.as_str(), minor)) {
+            format!("is always on in 1.{minor}: remove it")
+        } else {
+            continue;
+        };
         report.error(format!("ClusterConfiguration.featureGates.{name}"), message);
     }
 }
