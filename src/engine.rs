@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::Cluster;
-use crate::desired::desired;
+use crate::desired::{desired, patched};
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::plan::{self, Plan, Previous, Step};
@@ -32,6 +32,9 @@ pub struct Pass {
 /// The facts of the host could not be read.
 pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -> Result<Pass, ObserveError> {
     let facts = host.facts(cluster)?;
+    if let Some(why) = patched::failures(cluster, &facts).into_values().next() {
+        return Err(ObserveError { what: "what the patches are for".to_owned(), why });
+    }
     let desired = desired(cluster, &facts);
     let observed = host.observe(&desired);
     let previous =

@@ -1,4 +1,5 @@
 //! The laws that hold for every resource, on a host in memory: the real drivers over a file system that fails, kills and loses power.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

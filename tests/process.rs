@@ -1,6 +1,7 @@
 //! The program itself on a real folder: exit codes, real kills, real errors of the kernel, a reader that polls as the kubelet does.
 //!
 //! Kills and errors are injected by strace, which `hack/prerequisites` installs.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::case_sensitive_file_extension_comparisons)]
 
 mod common;
 
@@ -71,8 +72,11 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Inode, size, mode, times of every file and folder.
-fn state(root: &Path) -> BTreeMap<PathBuf, (u64, u64, u32, i64, i64, i64, i64)> {
+/// Inode, size, mode and times of a file or folder, in nanoseconds.
+type State = (u64, u64, u32, i128, i128);
+
+/// The state of every file and folder.
+fn state(root: &Path) -> BTreeMap<PathBuf, State> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -82,8 +86,10 @@ fn state(root: &Path) -> BTreeMap<PathBuf, (u64, u64, u32, i64, i64, i64, i64)> 
             if meta.is_dir() {
                 folders.push(path.clone());
             }
-            let times = (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
-            found.insert(path, (meta.ino(), meta.size(), meta.mode(), times.0, times.1, times.2, times.3));
+            let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+            let modified = nanoseconds(meta.mtime(), meta.mtime_nsec());
+            let changed = nanoseconds(meta.ctime(), meta.ctime_nsec());
+            found.insert(path, (meta.ino(), meta.size(), meta.mode(), modified, changed));
         }
     }
     found

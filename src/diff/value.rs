@@ -34,14 +34,13 @@ fn is_empty(value: &Value) -> bool {
 fn compare(path: &str, seen: Option<&Value>, wanted: Option<&Value>, extent: Extent, found: &mut Vec<Difference>) {
     let (seen, wanted) = (seen.filter(|value| !is_empty(value)), wanted.filter(|value| !is_empty(value)));
     match (seen, wanted) {
-        (None, None) => {}
         (Some(seen), None) if extent == Extent::Whole => found.push(Difference::removed(path, show(seen))),
-        (Some(_), None) => {}
+        (_, None) => {}
         (None, Some(wanted)) => found.push(Difference::added(path, show(wanted))),
         (Some(Value::Object(seen)), Some(Value::Object(wanted))) => maps(path, seen, wanted, extent, found),
         (Some(Value::Array(seen)), Some(Value::Array(wanted))) => lists(path, seen, wanted, extent, found),
         (Some(Value::String(seen)), Some(Value::String(wanted))) if wanted.contains('\n') => {
-            text(path, seen, wanted, found)
+            text(path, seen, wanted, found);
         }
         (Some(seen), Some(wanted)) if seen == wanted => {}
         (Some(seen), Some(wanted)) => found.push(Difference::new(path, show(seen), show(wanted))),

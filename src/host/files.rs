@@ -33,7 +33,9 @@ pub enum Look {
     Special,
 }
 
-/// A file system as a reconciler needs it. Reads come first, effects after them.
+/// A file system as a reconciler needs it. Reads come first, effects after them. An error is always the system's own, of the one
+/// call that each of them makes.
+#[allow(clippy::missing_errors_doc)] // said once, above
 pub trait FileSystem: Sync {
     /// A file that is being written.
     type Handle;
@@ -173,7 +175,7 @@ impl<F: FileSystem> Writer<F> {
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
                     && matches!(files.look_through(path)?, Look::Directory(_)) => {}
-            made => made?,
+            result => result?,
         }
         files.set_mode(path, mode)?;
         // What is written below it and waited for must not be lost with it.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::cluster::KeyAlgorithm;
 use crate::diff::mode::{self, Repair};
 use crate::diff::{certificate, key_pair};
 use crate::facts::Owner;
@@ -67,6 +68,9 @@ impl<'a, F: FileSystem> Readings<'a, F> {
     }
 
     /// Reads a certificate and its key.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
     pub fn certificate(&self, spec: &CertificateSpec) -> Result<Seen, ObserveError> {
         let (ca, issuer) = match &spec.issuer {
             Issuer::SelfSigned { .. } => (true, None),
@@ -95,6 +99,9 @@ impl<'a, F: FileSystem> Readings<'a, F> {
     }
 
     /// Reads a pair of key files.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
     pub fn key_pair(&self, spec: &KeyPairSpec) -> Result<Seen, ObserveError> {
         let (private, public) = match (self.read(&spec.private, true), self.read(&spec.public, true)) {
             (Ok(private), Ok(public)) => (private, public),
@@ -114,6 +121,9 @@ impl<'a, F: FileSystem> Readings<'a, F> {
     }
 
     /// Reads a kubeconfig.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
     pub fn kubeconfig(&self, spec: &KubeconfigSpec) -> Result<Seen, ObserveError> {
         match self.read(&spec.path, false) {
             Ok(None) => Ok(Seen::Absent),
@@ -163,7 +173,7 @@ impl<F: FileSystem> Issuance<'_, F> {
             Issuer::Ca(ca) => (None, Some(self.ca(ca)?)),
         };
         let made = kept.is_none();
-        let key = kept.map_or_else(|| self.make_key(spec.profile.algorithm, &spec.key), Ok)?;
+        let key = kept.map_or_else(|| make_key(spec.profile.algorithm, &spec.key), Ok)?;
         let issuer = issuer.as_ref().map(|(certificate, key)| (certificate.as_str(), key));
         let certificate = pki::issue(&spec.profile, &key, issuer, self.now)
             .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
@@ -185,7 +195,7 @@ impl<F: FileSystem> Issuance<'_, F> {
         }
         let kept = self.optional_key(&spec.private)?;
         let made = kept.is_none();
-        let key = kept.map_or_else(|| self.make_key(spec.algorithm, &spec.private), Ok)?;
+        let key = kept.map_or_else(|| make_key(spec.algorithm, &spec.private), Ok)?;
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
         if made {
             self.write_key(&spec.private, &key, spec.owner, true)?;
@@ -207,16 +217,12 @@ impl<F: FileSystem> Issuance<'_, F> {
             return Ok(());
         }
         let (ca, ca_key) = self.ca(&spec.issuer)?;
-        let key = self.make_key(spec.profile.algorithm, &spec.path)?;
+        let key = make_key(spec.profile.algorithm, &spec.path)?;
         let certificate = pki::issue(&spec.profile, &key, Some((&ca, &ca_key)), self.now)
             .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
         let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
         let text = kubeconfig::render(spec, &ca, &certificate, &key);
         self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
-    }
-
-    fn make_key(&self, algorithm: crate::cluster::KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
-        pki::generate_key(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
     }
 
     fn write_key(&self, path: &str, key: &PrivateKey, owner: Owner, first: bool) -> Result<(), ApplyError> {
@@ -263,4 +269,8 @@ impl<F: FileSystem> Issuance<'_, F> {
         }
         Ok(true)
     }
+}
+
+fn make_key(algorithm: KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
+    pki::generate_key(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
 }

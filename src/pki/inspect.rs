@@ -63,13 +63,13 @@ pub fn keys_match(certificate: &[u8], key: &PrivateKey) -> bool {
 /// `--service-account-key-file` takes: PKIX, PKCS#1 or certificates.
 #[must_use]
 pub fn public_keys_contain(pem: &[u8], key: &PrivateKey) -> bool {
-    let Some(wanted) = public_half(key) else { return false };
+    let (Some(wanted), Ok(whole)) = (public_half(key), key.public_key_der()) else { return false };
     if pem.len() > MAX_INPUT {
         return false;
     }
     pem::parse_many(pem).unwrap_or_default().iter().any(|block| match block.tag() {
-        "PUBLIC KEY" => SubjectPublicKeyInfo::from_der(block.contents())
-            .is_ok_and(|(_, info)| *info.subject_public_key.data == *wanted),
+        // Go reads a key only if the name of its algorithm is right too; only one spelling of that is ever written.
+        "PUBLIC KEY" => block.contents() == whole,
         "RSA PUBLIC KEY" => block.contents() == wanted,
         "CERTIFICATE" => {
             parse(block.contents()).is_ok_and(|found| *found.public_key().subject_public_key.data == *wanted)

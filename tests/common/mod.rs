@@ -1,5 +1,6 @@
 //! What the tests of the laws share: clusters from configurations, hosts in memory, and file systems that fail.
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, clippy::must_use_candidate)] // each test uses its part
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::io;
