@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::Cluster;
-use crate::desired::{desired, patched};
+use crate::desired::{self, patched};
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::plan::{self, Plan, Previous, Step};
@@ -35,10 +35,11 @@ pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -
     if let Some(why) = patched::failures(cluster, &facts).into_values().next() {
         return Err(ObserveError { what: "what the patches are for".to_owned(), why });
     }
-    let desired = desired(cluster, &facts);
+    let desired = desired::desired(cluster, &facts);
     let observed = host.observe(&desired);
-    let previous =
-        last_good.map(|last| Previous { cluster: last.clone(), desired: crate::desired::desired(last, &facts) });
+    // Where the configuration has not changed, what it wanted is what it wants.
+    let before = last_good.filter(|last| !std::ptr::eq(*last, cluster)).map(|last| desired::desired(last, &facts));
+    let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), facts.now);
     Ok(Pass { desired, observed, plan })
 }
@@ -136,7 +137,7 @@ pub fn reconcile<H: Host>(
 /// wait of those that come together: some more than there are processors keep both busy.
 #[must_use]
 pub fn workers() -> usize {
-    6 + std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    8 + std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[derive(Default)]

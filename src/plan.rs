@@ -105,20 +105,26 @@ pub struct Refused {
 }
 
 /// The configuration that was last in force, and what it wanted.
-#[derive(Clone, Debug)]
-pub struct Previous {
+#[derive(Clone, Copy, Debug)]
+pub struct Previous<'a> {
     /// The cluster.
-    pub cluster: Cluster,
+    pub cluster: &'a Cluster,
     /// What it wanted, under the facts of now.
-    pub desired: Desired,
+    pub desired: &'a Desired,
 }
 
 /// Compares what is wanted with what was seen.
 #[must_use]
-pub fn plan(cluster: &Cluster, desired: &Desired, observed: &Observed, previous: Option<&Previous>, now: i64) -> Plan {
+pub fn plan(
+    cluster: &Cluster,
+    desired: &Desired,
+    observed: &Observed,
+    previous: Option<&Previous<'_>>,
+    now: i64,
+) -> Plan {
     let mut plan = Plan {
         waiting: desired.waiting.clone(),
-        forbidden: guard::forbidden(cluster, previous.map(|previous| &previous.cluster), observed),
+        forbidden: guard::forbidden(cluster, previous.map(|previous| previous.cluster), observed),
         ..Plan::default()
     };
     let context = Context { cluster, observed, previous, before: index(previous), now };
@@ -139,12 +145,12 @@ pub fn plan(cluster: &Cluster, desired: &Desired, observed: &Observed, previous:
 struct Context<'a> {
     cluster: &'a Cluster,
     observed: &'a Observed,
-    previous: Option<&'a Previous>,
+    previous: Option<&'a Previous<'a>>,
     before: BTreeMap<&'a Id, &'a Resource>,
     now: i64,
 }
 
-fn index(previous: Option<&Previous>) -> BTreeMap<&Id, &Resource> {
+fn index<'a>(previous: Option<&Previous<'a>>) -> BTreeMap<&'a Id, &'a Resource> {
     previous
         .into_iter()
         .flat_map(|previous| &previous.desired.resources)

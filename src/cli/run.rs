@@ -12,6 +12,8 @@ use crate::cli::progress::Progress;
 use crate::cli::{json, output, text};
 use crate::cluster::Cluster;
 use crate::engine::{self, Pass};
+use crate::facts::Facts;
+use crate::host::Host;
 use crate::host::files::{Disk, FileSystem};
 use crate::host::machine;
 use crate::host::sandbox::{Sandbox, Setting};
@@ -31,8 +33,28 @@ pub struct Context<'a> {
 /// A host in a folder, and the configuration that was last in force on it.
 struct Opened {
     sandbox: Sandbox<Disk>,
-    last_good: Option<Cluster>,
+    last_good: LastGood,
     last_text: Option<String>,
+}
+
+/// The configuration that was last in force.
+enum LastGood {
+    /// There is none, or none that this build accepts.
+    None,
+    /// The one that is wanted now.
+    Wanted,
+    /// Another.
+    Other(Box<Cluster>),
+}
+
+impl LastGood {
+    fn cluster<'a>(&'a self, wanted: &'a Cluster) -> Option<&'a Cluster> {
+        match self {
+            Self::None => None,
+            Self::Wanted => Some(wanted),
+            Self::Other(cluster) => Some(cluster),
+        }
+    }
 }
 
 fn setting() -> Setting {
@@ -45,13 +67,19 @@ fn setting() -> Setting {
     }
 }
 
-fn open(root: &Path) -> Result<Opened, Failure> {
+/// Opens a host, on which a configuration is wanted.
+fn open(root: &Path, wanted: &Record) -> Result<Opened, Failure> {
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
     let read = disk.read(record::PATH);
     let read =
         read.map_err(|error| Failure::of_io("read", &root.join(record::PATH.trim_start_matches('/')), &error))?;
     let last_text = read.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
-    let last_good = last_text.as_deref().and_then(|text| Record::cluster(text, &machine::machine()));
+    let last_good = match last_text.as_deref() {
+        None => LastGood::None,
+        Some(text) if text == wanted.to_text() => LastGood::Wanted,
+        Some(text) => Record::cluster(text, &machine::machine())
+            .map_or(LastGood::None, |cluster| LastGood::Other(Box::new(cluster))),
+    };
     Ok(Opened { sandbox: Sandbox::new(disk, setting()), last_good, last_text })
 }
 
@@ -99,10 +127,10 @@ pub fn reconcile(config: &Path, place: &Place, format: Format) -> Result<Exit, F
     let Configuration { loaded, record } = configuration::load(config)?;
     let cluster = loaded.cluster;
     let _lock = lock(&place.root)?;
-    let Opened { sandbox, last_good, last_text } = open(&place.root)?;
+    let Opened { sandbox, last_good, last_text } = open(&place.root, &record)?;
     let progress = Progress::new();
     let tell = |event: engine::Event<'_>| progress.tell(&event);
-    let report = engine::reconcile(&sandbox, &cluster, last_good.as_ref(), engine::workers(), &tell);
+    let report = engine::reconcile(&sandbox, &cluster, last_good.cluster(&cluster), engine::workers(), &tell);
     progress.clear();
     let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let converged = report.converged();
@@ -125,9 +153,9 @@ pub fn reconcile(config: &Path, place: &Place, format: Format) -> Result<Exit, F
 /// The configuration is invalid, or the host cannot be read.
 pub fn plan(config: &Path, place: &Place, format: Format, detailed: bool) -> Result<Exit, Failure> {
     refuse_system_root(&place.root)?;
-    let cluster = configuration::load(config)?.loaded.cluster;
-    let Pass { plan, .. } = look(&cluster, &place.root)?;
-    let context = Context { cluster: &cluster, config };
+    let configuration = configuration::load(config)?;
+    let Pass { plan, .. } = look(&configuration, &place.root)?;
+    let context = Context { cluster: &configuration.loaded.cluster, config };
     match format {
         Format::Json => output::print_json(&json::plan(&context, &plan))?,
         Format::Text => output::print(&text::plan(&context, &plan))?,
@@ -141,14 +169,15 @@ pub fn plan(config: &Path, place: &Place, format: Format, detailed: bool) -> Res
 }
 
 /// Looks at a host. One that is not there yet is an empty one: a plan does not make it.
-pub(super) fn look(cluster: &Cluster, root: &Path) -> Result<Pass, Failure> {
+fn look(configuration: &Configuration, root: &Path) -> Result<Pass, Failure> {
+    let cluster = &configuration.loaded.cluster;
     let failed = |error: crate::observed::ObserveError| Failure::new(Exit::Failed, error.to_string());
     if !root.exists() {
         let empty = Sandbox::new(crate::host::memory::Memory::default(), setting());
         return engine::look(&empty, cluster, None).map_err(failed);
     }
-    let Opened { sandbox, last_good, .. } = open(root)?;
-    engine::look(&sandbox, cluster, last_good.as_ref()).map_err(failed)
+    let Opened { sandbox, last_good, .. } = open(root, &configuration.record)?;
+    engine::look(&sandbox, cluster, last_good.cluster(cluster)).map_err(failed)
 }
 
 /// `certs list`.
@@ -156,8 +185,7 @@ pub(super) fn look(cluster: &Cluster, root: &Path) -> Result<Pass, Failure> {
 /// # Errors
 /// The configuration is invalid, or the host cannot be read.
 pub fn certs(config: &Path, place: &Place, format: Format) -> Result<Exit, Failure> {
-    let cluster = configuration::load(config)?.loaded.cluster;
-    let pass = look(&cluster, &place.root)?;
+    let pass = look(&configuration::load(config)?, &place.root)?;
     let rows = certs::rows(&pass.desired, &pass.observed, machine::now());
     match format {
         Format::Json => output::print_json(&certs::to_json(&rows))?,
@@ -167,7 +195,7 @@ pub fn certs(config: &Path, place: &Place, format: Format) -> Result<Exit, Failu
 }
 
 /// The facts of a host.
-pub(super) fn facts(cluster: &Cluster, root: &Path) -> Result<crate::facts::Facts, Failure> {
-    use crate::host::Host;
-    open(root)?.sandbox.facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+pub(super) fn facts(cluster: &Cluster, root: &Path) -> Result<Facts, Failure> {
+    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+    Sandbox::new(disk, setting()).facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }

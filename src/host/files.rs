@@ -101,12 +101,14 @@ pub struct Writer<F> {
     files: F,
     /// Folders with names that are not on the disk yet.
     unsettled: Mutex<BTreeSet<String>>,
+    /// Held while folders are synced.
+    settling: Mutex<()>,
 }
 
 impl<F: FileSystem> Writer<F> {
     /// A writer to a file system.
     pub fn new(files: F) -> Self {
-        Self { files, unsettled: Mutex::default() }
+        Self { files, unsettled: Mutex::default(), settling: Mutex::default() }
     }
 
     /// The file system.
@@ -142,13 +144,27 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    /// Writes a file that others are made from: its name is on the disk before anything else is written.
+    /// Writes a file that others are made from: it is on the disk, with the names of all folders above it, before anything else
+    /// is written.
     ///
     /// # Errors
     /// The first effect that failed.
     pub fn write_first(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
         self.write(path, bytes, mode)?;
-        self.files.sync_directory(parent(path))
+        // One at a time: who finds a folder settled must not go on before it is.
+        let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = path;
+        while folder != "/" {
+            folder = parent(folder);
+            // Taken out before it is synced: a name that another step adds meanwhile puts it in again.
+            if self.lock().remove(folder)
+                && let Err(error) = self.files.sync_directory(folder)
+            {
+                self.unsettle(folder);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Removes a file.
@@ -178,8 +194,8 @@ impl<F: FileSystem> Writer<F> {
             result => result?,
         }
         files.set_mode(path, mode)?;
-        // What is written below it and waited for must not be lost with it.
-        files.sync_directory(above)
+        self.unsettle(above);
+        Ok(())
     }
 
     /// Waits until every name that was written is on the disk.
@@ -187,12 +203,17 @@ impl<F: FileSystem> Writer<F> {
     /// # Errors
     /// The folder that could not be synced. It is tried again the next time.
     pub fn settle(&self) -> Result<(), (String, io::Error)> {
-        let folders = self.lock().clone();
-        for folder in folders {
-            self.files.sync_directory(&folder).map_err(|error| (folder.clone(), error))?;
-            self.lock().remove(&folder);
+        while let Some(folder) = self.take_unsettled() {
+            if let Err(error) = self.files.sync_directory(&folder) {
+                self.unsettle(&folder);
+                return Err((folder, error));
+            }
         }
         Ok(())
+    }
+
+    fn take_unsettled(&self) -> Option<String> {
+        self.lock().pop_first()
     }
 
     fn unsettle(&self, folder: &str) {

@@ -179,7 +179,7 @@ impl<F: FileSystem> Issuance<'_, F> {
             .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
         let first = matches!(spec.issuer, Issuer::SelfSigned { .. });
         if made {
-            self.write_key(&spec.key, &key, spec.owner, first)?;
+            self.write_key(&spec.key, &key, spec.owner)?;
         }
         self.write(&spec.certificate, certificate.as_bytes(), mode::CERTIFICATE, spec.owner, first)
     }
@@ -198,7 +198,7 @@ impl<F: FileSystem> Issuance<'_, F> {
         let key = kept.map_or_else(|| make_key(spec.algorithm, &spec.private), Ok)?;
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
         if made {
-            self.write_key(&spec.private, &key, spec.owner, true)?;
+            self.write_key(&spec.private, &key, spec.owner)?;
         }
         self.write(&spec.public, public.as_bytes(), mode::KEY, spec.owner, true)
     }
@@ -225,9 +225,11 @@ impl<F: FileSystem> Issuance<'_, F> {
         self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
     }
 
-    fn write_key(&self, path: &str, key: &PrivateKey, owner: Owner, first: bool) -> Result<(), ApplyError> {
+    /// Writes a key, before what it belongs to: a file system keeps the order of names in one folder, and the next file that is
+    /// waited for there takes the key along.
+    fn write_key(&self, path: &str, key: &PrivateKey, owner: Owner) -> Result<(), ApplyError> {
         let pem = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
-        self.write(path, pem.as_bytes(), mode::KEY, owner, first)
+        self.write(path, pem.as_bytes(), mode::KEY, owner, false)
     }
 
     /// Writes a file. What others are signed by or checked with comes `first`: it must not be lost where they are not.

@@ -141,6 +141,12 @@ impl Emitter {
         }
         let mut after_space = false;
         let mut rest = text.chars();
+        if text.is_ascii() && !text.contains(' ') {
+            // One word, as most texts are: nothing to fold.
+            self.out.push_str(text);
+            self.column += text.len();
+            rest = "".chars();
+        }
         while let Some(c) = rest.next() {
             if c == ' ' && fold && !after_space && self.column > FOLD_AT && !rest.as_str().starts_with(' ') {
                 self.start_line();
@@ -301,6 +307,10 @@ struct Shape {
 
 impl Shape {
     fn of(text: &str) -> Self {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=');
+        if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.bytes().all(word) {
+            return Self { may_be_plain: true, may_be_single_quoted: true, may_be_literal: true, breaks: false };
+        }
         let ends = |test: fn(char) -> bool| text.starts_with(test) || text.ends_with(test);
         let breaks = text.contains(is_break);
         let pair = |before: fn(char) -> bool, after: fn(char) -> bool| {
