@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 18] = [
+const PURE: [&str; 20] = [
+    "certs",
     "cluster",
     "config",
     "desired",
@@ -20,6 +21,7 @@ const PURE: [&str; 18] = [
     "pki",
     "plan",
     "problem",
+    "quantity",
     "record",
     "resource",
     "verdict",
