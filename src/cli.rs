@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, CertsCommand, Command, ConfigCommand, ImagesCommand};
+use arguments::{Arguments, CertsCommand, Command, ConfigCommand, Format, ImagesCommand};
 use exit::{Exit, Failure};
 
 /// Runs the command that the process was called with.
@@ -33,6 +33,9 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             output::error(&failure.message);
+            if arguments.output == Format::Json {
+                let _ = output::print_json(&json::failure(&failure));
+            }
             failure.exit.into()
         }
     }

@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::desired::{self, patched};
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
-use crate::plan::{self, Plan, Previous, Step};
+use crate::plan::{self, Held, Plan, Previous, Step};
 use crate::resource::{Desired, Id, Resource};
 
 /// The most passes of one run. A cold start takes four: the host's files, what follows from its CA, a look at the result; more
@@ -35,10 +35,13 @@ pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -
     if let Some(why) = patched::failures(cluster, &facts).into_values().next() {
         return Err(ObserveError { what: "what the patches are for".to_owned(), why });
     }
-    let desired = desired::desired(cluster, &facts);
-    let observed = host.observe(&desired);
+    let mut desired = desired::desired(cluster, &facts);
     // Where the configuration has not changed, what it wanted is what it wants.
     let before = last_good.filter(|last| !std::ptr::eq(*last, cluster)).map(|last| desired::desired(last, &facts));
+    if let Some(before) = &before {
+        desired.drop_fields_of(before);
+    }
+    let observed = host.observe(&desired);
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), facts.now);
     Ok(Pass { desired, observed, plan })
@@ -126,9 +129,22 @@ pub fn reconcile<H: Host>(
         if stuck {
             // Nothing that could be done was: another pass would meet the same errors.
             report.left = pass.plan;
-            let failed: BTreeSet<&Id> = report.failed.iter().map(|failed| &failed.id).collect();
-            report.left.steps.retain(|step| !failed.contains(&step.id));
+            hold_the_rest(&mut report, &pass.desired);
             return Ok(report);
+        }
+    }
+}
+
+/// Steps that were not tried, because something that they need failed, are held by it.
+fn hold_the_rest(report: &mut Report, desired: &Desired) {
+    let needs: BTreeMap<&Id, &[Id]> =
+        desired.resources.iter().map(|resource| (&resource.id, resource.needs.as_slice())).collect();
+    let mut stuck: BTreeSet<Id> = report.failed.iter().map(|failed| failed.id.clone()).collect();
+    for step in std::mem::take(&mut report.left.steps) {
+        let need = needs.get(&step.id).and_then(|needs| needs.iter().find(|need| stuck.contains(need))).cloned();
+        if let Some(need) = need.filter(|_| !stuck.contains(&step.id)) {
+            report.left.held.push(Held { id: step.id.clone(), reason: format!("it needs {need}, which failed") });
+            stuck.insert(step.id);
         }
     }
 }

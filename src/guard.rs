@@ -63,8 +63,8 @@ const FIXED: [Fixed; 7] = [
         field: "ClusterConfiguration.etcd.external.endpoints",
         evidence: None,
         value: |cluster| match &cluster.etcd {
-            Etcd::Local(_) => String::new(),
-            Etcd::External(_) => "external".to_owned(),
+            Etcd::Local(_) => "a static Pod of this host".to_owned(),
+            Etcd::External(_) => "an etcd elsewhere".to_owned(),
         },
         reason: "the cluster's data would stay behind; move it by hand, or make a new cluster",
     },
@@ -87,8 +87,12 @@ const FIXED: [Fixed; 7] = [
 pub fn forbidden(cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Vec<Forbidden> {
     let mut found: Vec<Forbidden> =
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, observed)).collect();
-    if let Some(before) = previous.map(|previous| previous.version).or_else(|| running_version(observed)) {
-        found.extend(skew(cluster, before));
+    found.extend(other_etcd(cluster, previous));
+    // What runs counts as much as what was last in force: a run that did not converge may lie between.
+    let last = previous.map(|previous| previous.version);
+    let running = running_version(observed);
+    if let Some(highest) = last.max(running) {
+        found.extend(skew(cluster, highest, running.unwrap_or(highest)));
     }
     found
 }
@@ -100,12 +104,28 @@ fn changed(fixed: &Fixed, cluster: &Cluster, previous: Option<&Cluster>, observe
         Some(previous) => value(previous),
         None => evidence(fixed, observed)?,
     };
-    (before != after).then(|| Forbidden {
+    // What was not there before has nothing to lose; that etcd goes elsewhere has a line of its own.
+    let moves = after.is_empty() && fixed.field.contains("etcd.local");
+    (before != after && !before.is_empty() && !moves).then(|| Forbidden {
         field: fixed.field.to_owned(),
         place: cluster.lines.of(fixed.field).cloned(),
         before,
         after,
         reason: fixed.reason,
+    })
+}
+
+/// An external etcd whose endpoints have all changed is another one.
+fn other_etcd(cluster: &Cluster, previous: Option<&Cluster>) -> Option<Forbidden> {
+    let (Etcd::External(before), Etcd::External(after)) = (&previous?.etcd, &cluster.etcd) else { return None };
+    let field = "ClusterConfiguration.etcd.external.endpoints".to_owned();
+    let shared = after.endpoints.iter().any(|endpoint| before.endpoints.contains(endpoint));
+    (!shared).then(|| Forbidden {
+        place: cluster.lines.of(&field).cloned(),
+        field,
+        before: before.endpoints.join(","),
+        after: after.endpoints.join(","),
+        reason: "not one endpoint stays, so the cluster's data would stay behind; change them one after the other",
     })
 }
 
@@ -149,11 +169,11 @@ fn running_version(observed: &Observed) -> Option<Version> {
 }
 
 /// Kubernetes' version-skew policy: one minor release up at a time, and never down.
-fn skew(cluster: &Cluster, before: Version) -> Option<Forbidden> {
-    let reason = if cluster.version.minor < before.minor {
-        "Kubernetes cannot go back to an older minor release: what etcd holds may not be readable to it"
-    } else if cluster.version.minor > before.minor + 1 {
-        "Kubernetes goes up one minor release at a time; go through those between first"
+fn skew(cluster: &Cluster, highest: Version, running: Version) -> Option<Forbidden> {
+    let (before, reason) = if cluster.version.minor < highest.minor {
+        (highest, "Kubernetes cannot go back to an older minor release: what etcd holds may not be readable to it")
+    } else if cluster.version.minor > running.minor + 1 {
+        (running, "Kubernetes goes up one minor release at a time; go through those between first")
     } else {
         return None;
     };

@@ -266,7 +266,11 @@ fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause
 /// Why something is made or removed whole.
 fn whole_cause(resource: &Resource, seen: &Seen, context: &Context<'_>) -> Cause {
     match (context.before.get(&resource.id), seen) {
-        (Some(before), _) if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want) => {
+        // The same was wanted before, so somebody took it away or brought it back.
+        (Some(before), _)
+            if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want)
+                && diff::fields_between(&before.want, &resource.want).is_empty() =>
+        {
             Cause::Drift
         }
         _ => configured("", resource),

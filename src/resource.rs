@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cluster::{KeyAlgorithm, Location, TokenEnd};
 use crate::facts::Owner;
@@ -320,6 +320,19 @@ pub struct Waiting {
 }
 
 impl Desired {
+    /// Says of the fields that an earlier wish had for an object, and this one no longer has, that they are to be absent: nobody else
+    /// would take them out. Server-side apply knows them as fields that their manager has given up.
+    pub fn drop_fields_of(&mut self, before: &Self) {
+        for resource in &mut self.resources {
+            let earlier = before.resources.iter().find(|earlier| earlier.id == resource.id);
+            if let Want::Present(Spec::Object(wanted)) = &mut resource.want
+                && let Some(Want::Present(Spec::Object(earlier))) = earlier.map(|earlier| &earlier.want)
+            {
+                drop_fields(wanted, earlier);
+            }
+        }
+    }
+
     /// Adds a resource.
     pub fn push(&mut self, resource: Resource) {
         self.resources.push(resource);
@@ -329,6 +342,20 @@ impl Desired {
     pub fn extend(&mut self, other: Self) {
         self.resources.extend(other.resources);
         self.waiting.extend(other.waiting);
+    }
+}
+
+/// Sets to null what an earlier value has and this one lacks, field by field.
+fn drop_fields(wanted: &mut Value, earlier: &Value) {
+    let (Some(wanted), Some(earlier)) = (wanted.as_object_mut(), earlier.as_object()) else { return };
+    for (key, earlier) in earlier {
+        let value = wanted
+            .entry(key.clone())
+            .or_insert_with(|| if earlier.is_object() { Value::Object(Map::new()) } else { Value::Null });
+        if value.as_array().is_some_and(Vec::is_empty) {
+            *value = Value::Null;
+        }
+        drop_fields(value, earlier);
     }
 }
 

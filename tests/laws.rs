@@ -259,6 +259,15 @@ fn law_6_no_second_ca_is_made_where_the_first_is_gone() {
         assert!(!report.left.refused.is_empty(), "{ca}: {report:#?}");
         assert_eq!(files.read(&format!("{ca}.crt")).unwrap(), None, "{ca} was made anew");
     }
+    for ca in
+        ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/front-proxy-ca.crt", "/etc/kubernetes/pki/etcd/ca.crt"]
+    {
+        let files = healthy.snapshot();
+        files.remove_file(ca).unwrap();
+        let report = reconcile(View(&files), &cluster, Some(&cluster));
+        assert!(!report.left.refused.is_empty(), "{ca}: {report:#?}");
+        assert_eq!(files.read(ca).unwrap(), None, "{ca} was made anew");
+    }
     let files = healthy.snapshot();
     files.remove_file("/etc/kubernetes/pki/sa.key").unwrap();
     files.remove_file("/etc/kubernetes/pki/sa.pub").unwrap();
@@ -267,6 +276,56 @@ fn law_6_no_second_ca_is_made_where_the_first_is_gone() {
         !report.left.refused.is_empty() && files.read("/etc/kubernetes/pki/sa.key").unwrap().is_none(),
         "{report:#?}"
     );
+}
+
+#[test]
+fn law_6_what_a_refused_ca_says_is_told_to_nobody() {
+    let cluster = cluster(SMALL);
+    let healthy = Memory::default();
+    converge(&healthy, &cluster);
+    let info = "/cluster/kube-public/ConfigMap.cluster-info.yaml";
+    let other = Memory::default();
+    converge(&other, &cluster);
+    let foreign = other.read("/etc/kubernetes/pki/ca.crt").unwrap().unwrap().0;
+    for text in [b"a: b".to_vec(), Vec::new(), foreign] {
+        let files = healthy.snapshot();
+        files.remove_file("/etc/kubernetes/pki/ca.crt").unwrap();
+        let mut handle = files.create("/etc/kubernetes/pki/ca.crt").unwrap();
+        files.write(&mut handle, &text).unwrap();
+        let report = reconcile(View(&files), &cluster, Some(&cluster));
+        assert!(!report.left.refused.is_empty(), "{report:#?}");
+        assert_eq!(files.read(info).unwrap(), healthy.read(info).unwrap(), "{report:#?}");
+    }
+}
+
+#[test]
+fn what_the_configuration_no_longer_says_of_an_object_is_taken_out_of_it() {
+    let files = Memory::default();
+    let before = cluster(SMALL);
+    converge(&files, &before);
+    let text = SMALL
+        .replace("0123456789abcdef\n", "0123456789abcdef\n  ttl: 0s\n")
+        .replace("name: cp1\n", "name: cp1\n  taints: []\n");
+    let after = cluster(&text);
+    let report = reconcile(View(&files), &after, Some(&before));
+    assert!(report.converged(), "{report:#?}");
+    let fresh = Memory::default();
+    converge(&fresh, &after);
+    for path in ["/cluster/Node.cp1.yaml", "/cluster/kube-system/Secret.bootstrap-token-abcdef.yaml"] {
+        let read = |files: &Memory| {
+            planekeeper::yaml::parse(&String::from_utf8(files.read(path).unwrap().unwrap().0).unwrap())
+        };
+        let strip = |value: serde_json::Value| {
+            planekeeper::diff::value::differences(
+                &value,
+                &read(&fresh).unwrap(),
+                planekeeper::diff::value::Extent::Whole,
+            )
+        };
+        assert_eq!(strip(read(&files).unwrap()), [], "{path}");
+    }
+    let again = reconcile(View(&files), &after, Some(&after));
+    assert!(again.converged() && again.done.is_empty(), "{again:#?}");
 }
 
 /// How many effects a first run has.

@@ -108,7 +108,7 @@ fn files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
         let path = entry.map_err(failed)?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if !hidden && path.is_file() && (endings.is_empty() || endings.contains(&ending.as_str())) {
+        if !hidden && !path.is_dir() && (endings.is_empty() || endings.contains(&ending.as_str())) {
             files.push(path);
         }
     }

@@ -8,32 +8,24 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// 0: done, or nothing to do.
-    Done,
+    Done = 0,
     /// 1: failed, held or refused.
-    Failed,
+    Failed = 1,
     /// 2: `plan --detailed-exitcode` found changes.
-    Changes,
+    Changes = 2,
     /// 64: the call is wrong.
-    WrongCall,
+    WrongCall = 64,
     /// 75: another planekeeper works on this host.
-    Locked,
+    Locked = 75,
     /// 77: not permitted.
-    NotPermitted,
+    NotPermitted = 77,
     /// 78: the configuration is invalid, and nothing was touched.
-    InvalidConfiguration,
+    InvalidConfiguration = 78,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Changes => 2,
-            Exit::WrongCall => 64,
-            Exit::Locked => 75,
-            Exit::NotPermitted => 77,
-            Exit::InvalidConfiguration => 78,
-        })
+        Self::from(exit as u8)
     }
 }
 

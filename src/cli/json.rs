@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::exit::Failure;
 use crate::cli::run::Context;
 use crate::cli::text;
 use crate::engine::Report;
@@ -33,6 +34,17 @@ pub fn report(context: &Context<'_>, report: &Report) -> Value {
     value["summary"] = summary(&report.left, &report.done);
     value["summary"]["unchanged"] = text::untouched(report).into();
     value
+}
+
+/// Why a command could not do what it was asked.
+#[must_use]
+pub fn failure(failure: &Failure) -> Value {
+    json!({
+        "apiVersion": "planekeeper.dev/v1alpha1",
+        "kind": "Failure",
+        "exitCode": failure.exit as u8,
+        "message": failure.message,
+    })
 }
 
 fn head(context: &Context<'_>, kind: &str) -> Value {

@@ -1,7 +1,7 @@
 //! The commands that look at a host or change it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::certs;
@@ -14,13 +14,14 @@ use crate::cluster::Cluster;
 use crate::engine::{self, Pass};
 use crate::facts::Facts;
 use crate::host::Host;
-use crate::host::files::{Disk, FileSystem};
+use crate::host::files::{Disk, FileSystem, Look, Writer, parent};
 use crate::host::machine;
 use crate::host::sandbox::{Sandbox, Setting};
+use crate::observed::Mode;
 use crate::record::{self, Record};
 
 /// Where the lock is, below the root.
-const LOCK: &str = "var/lib/planekeeper/lock";
+const LOCK: &str = "/var/lib/planekeeper/lock";
 
 /// What a person needs to recognise a run by.
 pub struct Context<'a> {
@@ -83,13 +84,10 @@ fn open(root: &Path, wanted: &Record) -> Result<Opened, Failure> {
     Ok(Opened { sandbox: Sandbox::new(disk, setting()), last_good, last_text })
 }
 
-/// A sandbox is a folder of its own: the root of the running system is no place for one.
+/// A sandbox is a folder of its own: the root of the running system is no place for one, by whatever path.
 fn refuse_system_root(root: &Path) -> Result<(), Failure> {
-    let same = match (fs::canonicalize(root), fs::canonicalize("/")) {
-        (Ok(root), Ok(system)) => root == system,
-        _ => false,
-    };
-    if same {
+    let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    if place(root).is_some_and(|root| place(Path::new("/")) == Some(root)) {
         let message = "--root is the root of this system: a sandbox needs a folder of its own, such as ./sandbox";
         return Err(Failure::new(Exit::WrongCall, message));
     }
@@ -98,23 +96,28 @@ fn refuse_system_root(root: &Path) -> Result<(), Failure> {
 
 /// Makes the root and takes the lock, which lasts as long as the file is open.
 fn lock(root: &Path) -> Result<File, Failure> {
-    let path = root.join(LOCK);
-    let folder = path.parent().unwrap_or(root);
-    if !folder.is_dir() {
-        // Whatever the umask: nobody else writes here, and a mode that is too tight is put right as drift.
-        let create = |folder: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(folder);
-        let made = create(folder.parent().unwrap_or(root), 0o755).and_then(|()| create(folder, 0o700));
-        made.map_err(|error| Failure::of_io("create", folder, &error))?;
+    let failed = |operation: &str, error: std::io::Error| {
+        Failure::of_io(operation, &root.join(LOCK.trim_start_matches('/')), &error)
+    };
+    fs::create_dir_all(root).map_err(|error| Failure::of_io("create", root, &error))?;
+    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+    let writer = Writer::new(disk);
+    let state = parent(LOCK);
+    for (folder, mode) in [(parent(state), 0o755), (state, 0o700)] {
+        let looked = writer.files().look_through(folder).map_err(|error| failed("look for", error))?;
+        if looked == Look::Absent {
+            let mode = Mode { mode, owner: machine::owner() };
+            writer.create_directories(folder, mode).map_err(|error| failed("create the folder of", error))?;
+        }
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|error| Failure::of_io("open the lock", &path, &error))?;
+    let file = writer.files().open_lock(LOCK).map_err(|error| failed("open", error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Failure::new(
             Exit::Locked,
             format!("another planekeeper works on {}; let it end, or stop it", root.display()),
         )),
-        Err(fs::TryLockError::Error(error)) => Err(Failure::of_io("lock", &path, &error)),
+        Err(fs::TryLockError::Error(error)) => Err(failed("lock", error)),
     }
 }
 

@@ -25,7 +25,10 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         Some(certificate) => {
             let text = yaml::to_string(&kubeconfig(cluster, certificate));
             let origin = (".data.kubeconfig", "ClusterConfiguration.controlPlaneEndpoint");
-            desired.push(object(cluster, PHASE, config_map(PUBLIC, CONFIG_MAP, [("kubeconfig", text)]), &[origin]));
+            let mut object = object(cluster, PHASE, config_map(PUBLIC, CONFIG_MAP, [("kubeconfig", text)]), &[origin]);
+            // A CA that is refused is not told to those who join.
+            object.needs.push(Id::certificate("ca"));
+            desired.push(object);
         }
         None => desired
             .waiting

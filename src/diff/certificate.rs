@@ -220,7 +220,12 @@ fn judge_ca(spec: &CertificateSpec, seen: Option<&CertificateSeen>, witness: Opt
         ));
     }
     match (&seen.certificate, seen.key) {
-        (None, KeySeen::Present(_)) => Verdict::Create,
+        // A run that was cut off between the two: nothing is signed by it yet.
+        (None, KeySeen::Present(_)) if witness.is_none() => Verdict::Create,
+        (None, KeySeen::Present(_)) => Verdict::Refuse(format!(
+            "{certificate} is missing, and what it said is not known from {key}: restore it from a backup, or from the \
+             certificate-authority-data of /etc/kubernetes/admin.conf"
+        )),
         (None, _) => Verdict::Refuse(format!(
             "{key} holds no usable private key and {certificate} is missing; restore both from a backup, or move {key} \
              away if there never was a cluster"

@@ -31,9 +31,21 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Something in the value is said to be absent.
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.values().any(holds_null),
+        _ => false,
+    }
+}
+
 fn compare(path: &str, seen: Option<&Value>, wanted: Option<&Value>, extent: Extent, found: &mut Vec<Difference>) {
-    let (seen, wanted) = (seen.filter(|value| !is_empty(value)), wanted.filter(|value| !is_empty(value)));
+    let seen = seen.filter(|value| !is_empty(value));
+    let wanted = wanted.filter(|value| !is_empty(value) || seen.is_some() && holds_null(value));
     match (seen, wanted) {
+        // Said to be absent: whoever else may own the rest.
+        (Some(seen), Some(Value::Null)) => found.push(Difference::removed(path, show(seen))),
         (Some(seen), None) if extent == Extent::Whole => found.push(Difference::removed(path, show(seen))),
         (_, None) => {}
         (None, Some(wanted)) => found.push(Difference::added(path, show(wanted))),

@@ -240,6 +240,15 @@ impl Disk {
         Ok(Self { root })
     }
 
+    /// Opens a file to lock it, and makes it if it is not there. A link in its place is an error.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open_lock(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW;
+        Ok(File::from(self.open_at(path, flags, Bits::from_raw_mode(0o600))?))
+    }
+
     fn open_at(&self, path: &str, flags: OFlags, bits: Bits) -> io::Result<OwnedFd> {
         let below = match path.trim_start_matches('/') {
             "" => ".",

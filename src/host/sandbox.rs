@@ -16,7 +16,7 @@ use crate::host::{ApplyError, Host, tokens};
 use crate::observed::{FileSeen, Mode, ObserveError, Observed, Obstacle, ObstacleKind, Seen, TokensSeen};
 use crate::resource::{DirectorySpec, FileSpec, Id, Resource, Spec, Target, TokensSpec, Want};
 use crate::verdict::Verdict;
-use crate::{desired, diff, record, yaml};
+use crate::{desired, diff, pki, record, yaml};
 
 /// A host in a folder.
 pub struct Sandbox<F> {
@@ -225,7 +225,9 @@ impl<F: FileSystem> Sandbox<F> {
 impl<F: FileSystem> Host for Sandbox<F> {
     fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
         let path = |name: &str| format!("{}/{name}", cluster.certificates_dir);
-        let ca_certificate = self.read_text(&path("ca.crt"))?;
+        // What is no certificate is nothing to tell others of.
+        let ca_certificate =
+            self.read_text(&path("ca.crt"))?.filter(|text| pki::inspect(text.as_bytes(), None).is_ok());
         let key = self.files().look_through(&path("ca.key")).map_err(|error| unreadable(&path("ca.key"), &error))?;
         let record = desired::bootstrap_token::RECORD;
         let tokens = self.read_text(record)?.map(|text| tokens::read(text.as_bytes())).unwrap_or_default();
@@ -299,14 +301,22 @@ fn parse_object(bytes: &[u8]) -> Option<Value> {
     value.is_object().then_some(value)
 }
 
-/// Puts what is wanted over what is there: maps field by field, everything else whole.
+/// Puts what is wanted over what is there: maps field by field, everything else whole; what is null is taken out.
 fn merge(live: &mut Value, wanted: &Value) {
-    match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => {
+    match wanted {
+        Value::Object(wanted) => {
+            if !live.is_object() {
+                *live = Value::Object(serde_json::Map::new());
+            }
+            let Some(live) = live.as_object_mut() else { return };
             for (key, value) in wanted {
-                merge(live.entry(key.clone()).or_insert(Value::Null), value);
+                if value.is_null() {
+                    live.remove(key);
+                } else {
+                    merge(live.entry(key.clone()).or_insert(Value::Null), value);
+                }
             }
         }
-        (live, wanted) => *live = wanted.clone(),
+        wanted => *live = wanted.clone(),
     }
 }
