@@ -6,6 +6,7 @@ use crate::cluster::{Cluster, Taint};
 use crate::facts::Facts;
 use crate::resource::Desired;
 
+use super::arguments;
 use super::object::object;
 
 /// Where kubeadm keeps the CRI endpoint of a node that has it neither in its flags nor in its instance configuration.
@@ -30,7 +31,9 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
         node["spec"] = json!({"taints": cluster.node.taints.iter().map(taint).collect::<Vec<_>>()});
     }
     if socket_in_annotation(cluster) {
-        node["metadata"]["annotations"] = json!({CRI_SOCKET: cluster.node.cri_socket});
+        // kubeadm reads it back from the kubelet's flags, among which the user's own comes last.
+        let flag = arguments::last(&cluster.node.kubelet_extra_args, "container-runtime-endpoint");
+        node["metadata"]["annotations"] = json!({CRI_SOCKET: flag.unwrap_or(&cluster.node.cri_socket)});
     }
     let origins = [
         (".spec.taints", "InitConfiguration.nodeRegistration.taints"),
