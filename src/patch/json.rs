@@ -27,7 +27,8 @@ pub(super) fn merge(target: Value, patch: Value) -> Value {
     Value::Object(fields)
 }
 
-fn without_nulls(value: Value) -> Value {
+/// A value that is new to the original: without nulls in objects, which say that a field is to go.
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let kept = fields.into_iter().filter(|(_, value)| !value.is_null());

@@ -5,6 +5,7 @@
 //! `$retainKeys`. The order of a merged list is the API server's: items of the patch keep their order, items that only
 //! the original has keep theirs, and where both orders leave a choice an item of the patch comes first.
 
+use super::json::without_nulls;
 use serde_json::{Map, Value};
 
 use super::schema::{ListMerge, MergeSchema};
@@ -230,18 +231,6 @@ fn in_order<'a>(
     ordered.extend(left);
     ordered.extend(right);
     ordered
-}
-
-/// A value that is new to the original: without nulls in objects.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(name, value)| (name, without_nulls(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        other => other,
-    }
 }
 
 /// A value without the objects in it that are directives; `None` where it is one itself.
