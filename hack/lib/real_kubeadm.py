@@ -51,7 +51,7 @@ class Refused(Exception):
 
 def binary(version):
     """The path of kubeadm of a release, built when missing."""
-    return subprocess.run([HERE.parent / "kubeadm", version], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+    return subprocess.run([HERE.parent / "kubernetes", version, "kubeadm"], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
 
 
 def version_for(config_text):
