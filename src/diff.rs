@@ -6,6 +6,7 @@ pub mod file;
 pub mod key_pair;
 pub mod kubeconfig;
 pub mod mode;
+pub mod node;
 pub mod object;
 pub mod tokens;
 pub mod value;

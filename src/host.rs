@@ -1,9 +1,11 @@
 //! The host: the one seam between what is decided and what is done. Drivers act and judge nothing.
 
+pub mod api;
 pub mod files;
 pub mod machine;
 pub mod memory;
 pub mod pki;
+pub mod probe;
 pub mod sandbox;
 pub mod tokens;
 

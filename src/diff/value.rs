@@ -22,7 +22,9 @@ pub fn differences(seen: &Value, wanted: &Value, extent: Extent) -> Vec<Differen
     found
 }
 
-fn is_empty(value: &Value) -> bool {
+/// To the API this is the same as an absent field.
+#[must_use]
+pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(map) => map.values().all(is_empty),
