@@ -18,13 +18,6 @@ controlPlaneEndpoint: {address}:6443  # so that other control planes can join
 networking:
   podSubnet: 10.244.0.0/16
 ---
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-# The machine below may have swap and cgroup v1, and its containerd does not use systemd for cgroups.
-cgroupDriver: cgroupfs
-failCgroupV1: false
-failSwapOn: false
----
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 conntrack:
