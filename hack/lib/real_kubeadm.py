@@ -17,10 +17,11 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
+import cache
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
-NEWEST = "1.37.2"
+NEWEST = cache.NEWEST
 NEEDS_A_CLUSTER = ("preflight,wait-control-plane,upload-config,upload-certs,mark-control-plane,bootstrap-token,"
                    "kubelet-finalize,addon,show-join-command").split(",")
 CA_FOLDERS = ("etc/pki/ca-trust", "etc/pki/tls/certs", "etc/ca-certificates", "usr/share/ca-certificates",
