@@ -45,14 +45,14 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     let config = arguments.config.as_path();
     let format = arguments.output;
     match &arguments.command {
-        Command::Reconcile(sandbox) => run::reconcile(config, sandbox, format),
-        Command::Plan { sandbox, detailed_exitcode } => run::plan(config, sandbox, format, *detailed_exitcode),
+        Command::Reconcile(arguments) => run::reconcile(config, arguments, format),
+        Command::Plan { place, detailed_exitcode } => run::plan(config, place, format, *detailed_exitcode),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),
         Command::Images(ImagesCommand::List) => configuration::images(config, format),
-        Command::Certs(CertsCommand::List(sandbox)) => run::certs(config, sandbox, format),
-        Command::JoinCommand(sandbox) => join::command(config, sandbox, format),
+        Command::Certs(CertsCommand::List(place)) => run::certs(config, place, format),
+        Command::JoinCommand(place) => join::command(config, place, format),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "planekeeper", &mut script);

@@ -14,6 +14,7 @@ pub mod kube_proxy;
 pub mod kubeconfig;
 pub mod kubelet;
 pub mod kubelet_config;
+pub mod live;
 pub mod node;
 pub mod object;
 pub mod origins;
@@ -55,7 +56,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     for component in components {
         desired.extend(component(cluster, facts));
     }
-    skip_phases(cluster, desired)
+    skip_phases(cluster, live::complete(cluster, facts, desired))
 }
 
 /// Leaves out the phases that the configuration skips: `addon/coredns`, or all of `addon`.

@@ -3,12 +3,14 @@
 pub mod certificate;
 pub mod directory;
 pub mod file;
+pub mod image;
 pub mod key_pair;
 pub mod kubeconfig;
 pub mod mode;
 pub mod node;
 pub mod object;
 pub mod tokens;
+pub mod unit;
 pub mod value;
 
 use std::collections::BTreeSet;
@@ -51,6 +53,11 @@ fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Ver
         (Spec::Kubeconfig(spec), Seen::Kubeconfig(seen)) => {
             kubeconfig::judge(spec, Some(seen), &issuer(&spec.issuer, observed, now), now)
         }
+        (Spec::Image(spec), Seen::Absent) => image::judge_absent(spec),
+        (Spec::Unit(spec), Seen::Absent) => unit::judge_absent(spec),
+        (Spec::Unit(_), Seen::Unit(seen)) => unit::judge(seen),
+        (Spec::Image(_), Seen::Image) | (Spec::Gate(_), Seen::Gate(Ok(()))) => Verdict::Same,
+        (Spec::Gate(_), Seen::Gate(Err(why))) => Verdict::Wait(why.clone()),
         (_, Seen::Absent) => Verdict::Create,
         (Spec::Directory(spec), Seen::Directory(mode)) => directory::judge(spec, *mode),
         (Spec::File(spec), Seen::File(seen)) => file::judge(spec, seen),

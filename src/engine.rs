@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::Cluster;
 use crate::desired::{self, patched};
+use crate::facts::Facts;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::plan::{self, Held, Plan, Previous, Step};
@@ -18,6 +19,8 @@ pub const PASSES_MAX: usize = 8;
 
 /// One pass over a host: everything that was read, and what follows from it.
 pub struct Pass {
+    /// What was known of the host.
+    pub facts: Facts,
     /// What is wanted under the facts of this pass.
     pub desired: Desired,
     /// What was seen.
@@ -30,7 +33,7 @@ pub struct Pass {
 ///
 /// # Errors
 /// The facts of the host could not be read.
-pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -> Result<Pass, ObserveError> {
+pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -> Result<Pass, ObserveError> {
     let facts = host.facts(cluster)?;
     if let Some(why) = patched::failures(cluster, &facts).into_values().next() {
         return Err(ObserveError { what: "what the patches are for".to_owned(), why });
@@ -44,7 +47,7 @@ pub fn look<H: Host>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -
     let observed = host.observe(&desired);
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), facts.now);
-    Ok(Pass { desired, observed, plan })
+    Ok(Pass { facts, desired, observed, plan })
 }
 
 /// What a run did, and what is left.
@@ -93,6 +96,8 @@ pub enum Event<'a> {
     Planned(usize),
     /// A step begins.
     Started(&'a Step),
+    /// A step waits for something, in a few words.
+    Waits(&'a Step, &'a str),
     /// A step ended.
     Ended(&'a Step, Option<&'a ApplyError>),
 }
@@ -102,7 +107,7 @@ pub enum Event<'a> {
 ///
 /// # Errors
 /// The facts of the host could not be read.
-pub fn reconcile<H: Host>(
+pub fn reconcile<H: Host + ?Sized>(
     host: &H,
     cluster: &Cluster,
     last_good: Option<&Cluster>,
@@ -172,7 +177,7 @@ struct Queue {
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
-fn apply<H: Host>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
+fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
     let resources: BTreeMap<&Id, &Resource> =
         pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
     let steps: BTreeMap<&Id, usize> =
@@ -191,7 +196,9 @@ fn apply<H: Host>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_
         }
     }
     let work = Work { host, pass, resources, followers, tell, queue: Mutex::new(queue), changed: Condvar::new() };
-    let workers = workers.min(pass.plan.steps.len());
+    // Who waits for what comes by itself keeps nobody else from working.
+    let waiting = pass.plan.steps.len() - pass.plan.changes().count();
+    let workers = if workers == 1 { 1 } else { (workers + waiting).min(pass.plan.steps.len()) };
     if workers <= 1 {
         work.run();
     } else {
@@ -205,7 +212,7 @@ fn apply<H: Host>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_
 }
 
 /// The steps of a pass while they are being applied.
-struct Work<'a, H> {
+struct Work<'a, H: ?Sized> {
     host: &'a H,
     pass: &'a Pass,
     resources: BTreeMap<&'a Id, &'a Resource>,
@@ -215,7 +222,7 @@ struct Work<'a, H> {
     changed: Condvar,
 }
 
-impl<H: Host> Work<'_, H> {
+impl<H: Host + ?Sized> Work<'_, H> {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,7 +236,9 @@ impl<H: Host> Work<'_, H> {
                 Some(Ok(seen)) => seen,
                 _ => &Seen::Absent,
             };
-            let result = self.host.apply(self.resources[&step.id], seen, &step.verdict);
+            let result = self.host.apply(self.resources[&step.id], seen, &step.verdict, &|what| {
+                (self.tell)(Event::Waits(step, what));
+            });
             (self.tell)(Event::Ended(step, result.as_ref().err()));
             self.end(index, result);
         }

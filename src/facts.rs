@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::origin::Origin;
+
 /// What the configuration's defaults are taken from: read before the configuration is.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
@@ -16,7 +18,14 @@ pub struct Machine {
 
 /// The rest: what changes as the host converges.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // each is one thing that is so or not
 pub struct Facts {
+    /// Things run here: services, containers, an API server. In a sandbox nothing does.
+    pub live: bool,
+    /// Where the control plane comes from, as it was remembered.
+    pub origin: Option<Origin>,
+    /// The control plane was there before planekeeper.
+    pub adopted: bool,
     /// The host's name, as `uname` has it.
     pub hostname: String,
     /// Seconds since 1970.

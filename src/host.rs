@@ -1,12 +1,16 @@
 //! The host: the one seam between what is decided and what is done. Drivers act and judge nothing.
 
 pub mod api;
+pub mod cri;
 pub mod files;
+pub mod live;
+pub mod local;
 pub mod machine;
 pub mod memory;
 pub mod pki;
 pub mod probe;
 pub mod sandbox;
+pub mod systemd;
 pub mod tokens;
 
 use crate::cluster::Cluster;
@@ -26,18 +30,28 @@ pub trait Host: Sync {
     /// Reads every resource once. What could not be read is in the result as such.
     fn observe(&self, desired: &Desired) -> Observed;
 
-    /// Makes one resource what its verdict says, atomically. It is durable once [`Host::settle`] has returned.
+    /// Makes one resource what its verdict says, atomically. It is durable once [`Host::settle`] has returned. What it waits for
+    /// meanwhile is told, in a few words.
     ///
     /// # Errors
     /// The operation that failed. What was there before is still there, or what was wanted is.
-    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError>;
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError>;
 
     /// Waits until everything that was applied is durable.
     ///
     /// # Errors
     /// The operation that failed.
     fn settle(&self) -> Result<(), ApplyError>;
+
+    /// Keeps a record of planekeeper's own, readable by its owner only: on the disk when this returns.
+    ///
+    /// # Errors
+    /// The operation that failed.
+    fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError>;
 }
+
+/// Takes what a step waits for, in a few words.
+pub type Tell<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// A step that failed: which operation, on what, and why.
 #[derive(Debug, thiserror::Error)]

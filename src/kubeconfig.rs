@@ -10,15 +10,38 @@ use crate::observed::{CredentialSeen, KubeconfigFacts};
 use crate::pki::{self, MAX_INPUT, PrivateKey};
 use crate::resource::KubeconfigSpec;
 
-/// The kubeconfig, byte for byte as client-go's `clientcmd.WriteToFile` writes it for kubeadm. The certificates and the
-/// key are PEM.
+/// A client certificate and its key, as a kubeconfig has them.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// In the kubeconfig, each as PEM.
+    Embedded {
+        /// The certificate.
+        certificate: &'a str,
+        /// The key.
+        key: &'a str,
+    },
+    /// Both in this file.
+    File(&'a str),
+}
+
+/// The kubeconfig, byte for byte as client-go's `clientcmd.WriteToFile` writes it for kubeadm. The CA's certificate is PEM.
 #[must_use]
-pub fn render(spec: &KubeconfigSpec, ca: &str, certificate: &str, key: &str) -> Zeroizing<String> {
+pub fn render(spec: &KubeconfigSpec, ca: &str, credential: Credential<'_>) -> Zeroizing<String> {
     let scalar = |text: &str| crate::yaml::to_string(&Value::from(text)).trim_end().to_owned();
     let (cluster, server, user) = (scalar(&spec.cluster), scalar(&spec.server), scalar(&spec.user));
     let context = scalar(&format!("{}@{}", spec.user, spec.cluster));
-    let (ca, certificate) = (STANDARD.encode(ca), STANDARD.encode(certificate));
-    let key = Zeroizing::new(STANDARD.encode(key));
+    let ca = STANDARD.encode(ca);
+    let credential = Zeroizing::new(match credential {
+        Credential::Embedded { certificate, key } => format!(
+            "    client-certificate-data: {}\n    client-key-data: {}\n",
+            STANDARD.encode(certificate),
+            Zeroizing::new(STANDARD.encode(key)).as_str()
+        ),
+        Credential::File(path) => {
+            let path = scalar(path);
+            format!("    client-certificate: {path}\n    client-key: {path}\n")
+        }
+    });
     Zeroizing::new(format!(
         "apiVersion: v1
 clusters:
@@ -36,10 +59,8 @@ kind: Config
 users:
 - name: {user}
   user:
-    client-certificate-data: {certificate}
-    client-key-data: {}
-",
-        key.as_str()
+{}",
+        credential.as_str()
     ))
 }
 
@@ -87,7 +108,7 @@ fn credential(user: User, issuer: Option<&[u8]>) -> CredentialSeen {
     }
     match (user.client_certificate_data, user.client_key_data, user.client_certificate, user.client_key) {
         (Some(certificate), Some(key), ..) => embedded(&certificate, &key.0, issuer),
-        (None, None, Some(certificate), Some(key)) => CredentialSeen::Files { certificate, key },
+        (None, None, Some(certificate), Some(key)) => CredentialSeen::Files { certificate, key, content: None },
         (None, None, None, None) => CredentialSeen::Other("none".into()),
         _ => CredentialSeen::Other("a certificate and key of which not both are there, or one is in a file".into()),
     }

@@ -56,6 +56,7 @@ pub mod host;
 pub mod images;
 pub mod kubeconfig;
 pub mod observed;
+pub mod origin;
 pub mod patch;
 pub mod pki;
 pub mod plan;

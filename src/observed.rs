@@ -44,6 +44,25 @@ pub enum Seen {
     Tokens(TokensSeen),
     /// An API object; `None` where what is stored is no object.
     Object(Option<Value>),
+    /// The runtime has the image.
+    Image,
+    /// A systemd unit.
+    Unit(UnitSeen),
+    /// A condition holds, or what is seen instead.
+    Gate(Result<(), String>),
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitSeen {
+    /// It runs; else systemd's words for what it does: `inactive (dead)`.
+    pub active: Result<(), String>,
+    /// It starts with the host; else systemd's word: `disabled`, `masked`.
+    pub enabled: Result<(), String>,
+    /// When its process started, in microseconds since 1970.
+    pub started: Option<u64>,
+    /// The files that it reads, with their last change in microseconds since 1970.
+    pub reads: Vec<(String, u64)>,
 }
 
 /// Something at a path that is not what the resource would be.
@@ -201,6 +220,8 @@ pub enum CredentialSeen {
         certificate: String,
         /// `client-key`.
         key: String,
+        /// What is in the file, where both are the one that the kubelet renews: the certificate, or why it cannot be used.
+        content: Option<Result<Box<CertificateFacts>, String>>,
     },
     /// Something else, named here without its value.
     Other(String),

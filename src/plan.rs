@@ -60,6 +60,8 @@ pub enum Action {
     Renew,
     /// Removes what is not wanted.
     Remove,
+    /// Waits for what comes by itself.
+    Wait,
 }
 
 /// A field that a step changes.
@@ -111,6 +113,19 @@ pub struct Previous<'a> {
     pub cluster: &'a Cluster,
     /// What it wanted, under the facts of now.
     pub desired: &'a Desired,
+}
+
+impl Plan {
+    /// Nothing is held, refused or forbidden.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.held.is_empty() && self.refused.is_empty() && self.forbidden.is_empty()
+    }
+
+    /// The steps that change something: not those that only wait.
+    pub fn changes(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.action != Action::Wait)
+    }
 }
 
 /// Compares what is wanted with what was seen.
@@ -232,6 +247,7 @@ fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_
     };
     let action = match (&verdict, &cause) {
         (Verdict::Remove, _) => Action::Remove,
+        (Verdict::Wait(_), _) => Action::Wait,
         (Verdict::Create, _) => Action::Create,
         (_, Cause::Drift) => Action::Repair,
         (_, Cause::Age) => Action::Renew,
@@ -303,6 +319,7 @@ fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
         Want::Present(Spec::Certificate(certificate)) => certificate.effect.clone(),
         Want::Present(Spec::Kubeconfig(kubeconfig)) => kubeconfig.effect.clone(),
         Want::Present(Spec::Object(_)) | Want::Absent(crate::resource::Target::Object(_)) => Effect::Api,
+        Want::Present(Spec::Unit(_)) => Effect::RestartKubelet,
         Want::Present(_) | Want::Absent(_) => Effect::None,
     }
 }

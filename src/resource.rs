@@ -48,6 +48,24 @@ impl Id {
         Self(format!("kubeconfig:{name}"))
     }
 
+    /// The id of a container image: `image:registry.k8s.io/pause:3.10.2`.
+    #[must_use]
+    pub fn image(reference: &str) -> Self {
+        Self(format!("image:{reference}"))
+    }
+
+    /// The id of a systemd unit: `unit:kubelet.service`.
+    #[must_use]
+    pub fn unit(name: &str) -> Self {
+        Self(format!("unit:{name}"))
+    }
+
+    /// The id of a condition that what runs has to meet: `gate:kube-apiserver`.
+    #[must_use]
+    pub fn gate(name: &str) -> Self {
+        Self(format!("gate:{name}"))
+    }
+
     /// The id of an API object: `object:ConfigMap/kube-system/coredns`, with `-` for no namespace.
     #[must_use]
     pub fn object(kind: &str, namespace: Option<&str>, name: &str) -> Self {
@@ -122,6 +140,12 @@ pub enum Spec {
     Tokens(TokensSpec),
     /// An API object. Fields that it does not name are not compared.
     Object(Value),
+    /// A container image that the runtime has.
+    Image(ImageSpec),
+    /// A systemd unit that is enabled and runs.
+    Unit(UnitSpec),
+    /// Something that comes by itself and that others wait for.
+    Gate(GateSpec),
 }
 
 /// A folder.
@@ -269,14 +293,87 @@ pub struct KubeconfigSpec {
     pub profile: Profile,
     /// Who signs that; its certificate is in the kubeconfig too.
     pub issuer: CaRef,
-    /// Where the kubelet keeps a client certificate of its own: a kubeconfig that points there is in sync.
-    pub rotated: Option<String>,
+    /// Where the kubelet keeps a client certificate of its own, which it renews by itself.
+    pub rotated: Option<Rotated>,
     /// Its mode.
     pub mode: u32,
     /// Its owner.
     pub owner: Owner,
     /// Who must start anew, or not.
     pub effect: Effect,
+}
+
+/// A container image.
+#[derive(Clone, Debug)]
+pub struct ImageSpec {
+    /// Its name with its tag.
+    pub reference: String,
+    /// It may be pulled: `imagePullPolicy` is not `Never`.
+    pub pull: bool,
+    /// No other is pulled at the same time: `imagePullSerial`.
+    pub serial: bool,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug)]
+pub struct UnitSpec {
+    /// Its name with its suffix.
+    pub name: String,
+    /// Files that it reads when it starts: one that is newer than its start makes it start again.
+    pub reads: Vec<String>,
+}
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub struct GateSpec {
+    /// What has to hold.
+    pub condition: Condition,
+    /// How long it may take once what it needs is there.
+    pub timeout: Duration,
+}
+
+/// What has to hold of what runs.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// This URL on this host answers with success.
+    Url(String),
+    /// The API server answers who has a certificate of the cluster's administrators, ready or not.
+    ApiAnswers,
+    /// A static Pod runs as its manifest says and is healthy.
+    StaticPod(StaticPodSpec),
+    /// The kubelet has made its Node.
+    Node(String),
+    /// A workload's Pods are ready: `Deployment` or `DaemonSet`, in `kube-system`.
+    RolledOut {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+/// A static Pod of one container, as it has to run.
+#[derive(Clone, Debug)]
+pub struct StaticPodSpec {
+    /// The container's name, which is the component's.
+    pub component: String,
+    /// The Pod's name: the component's and the Node's.
+    pub pod: String,
+    /// The image that its manifest names.
+    pub image: String,
+    /// Its command and arguments.
+    pub command: Vec<String>,
+    /// Where it tells of its health; of the API server, which may not tell strangers, its own client asks instead.
+    pub health: Option<String>,
+}
+
+/// A client certificate that its user renews by itself, in one file with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// The file: a link to the newest one.
+    pub path: String,
+    /// The kubeconfig has to point there; where this is false, it may.
+    pub required: bool,
 }
 
 /// The record of bootstrap tokens.

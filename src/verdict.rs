@@ -11,6 +11,8 @@ pub enum Verdict {
     Update(Vec<Difference>),
     /// Remove it.
     Remove,
+    /// Wait for it: it comes by itself, once what it needs is there. What is seen meanwhile.
+    Wait(String),
     /// Do not act until something else has changed, and say why.
     Refuse(String),
 }

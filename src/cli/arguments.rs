@@ -1,6 +1,6 @@
 //! The arguments, and the manual that `--help` prints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -35,6 +35,8 @@ pub struct Arguments {
 
 const MANUAL: &str = "\
 Examples:
+  planekeeper reconcile --config cluster.yaml
+      make this host what the file describes, from bare to a running control plane; again: repair it
   planekeeper reconcile --config examples/single-node.yaml --root ./sandbox
       make in ./sandbox the host that the file describes; again: repair it
   planekeeper plan --config cluster.yaml --root ./sandbox --detailed-exitcode
@@ -55,9 +57,9 @@ Environment:
   PLANEKEEPER_CONFIG  the configuration, where --config is not given
   NO_COLOR            set and not empty: no colour on a terminal
 
-Files, below --root:
+Files, on this host or below --root:
   /etc/kubernetes, /var/lib/kubelet   what kubeadm would make there
-  /cluster                            the cluster's objects, one YAML file each
+  /cluster                            in a sandbox: the cluster's objects, one YAML file each
   /var/lib/planekeeper                planekeeper's own: its lock, the last good configuration, and
                                       the bootstrap tokens that it has made or met
 ";
@@ -79,13 +81,13 @@ pub enum Command {
     /// What is missing is made, what differs is put right, certificates that near their end are made anew. CAs, service
     /// account keys and whatever lies in the way of a file are never overwritten: planekeeper says so and leaves them.
     /// A run that was killed or failed is continued by running it again.
-    Reconcile(Sandbox),
+    Reconcile(Reconcile),
 
     /// Say what reconcile would change, field by field, with its cause and its effect; write nothing
     Plan {
         /// The host.
         #[command(flatten)]
-        sandbox: Sandbox,
+        place: Place,
         /// Exit with 2 if there are changes
         #[arg(long)]
         detailed_exitcode: bool,
@@ -104,7 +106,7 @@ pub enum Command {
     Certs(CertsCommand),
 
     /// Print the kubeadm commands that join nodes to the cluster; they hold a bootstrap token, which is a secret
-    JoinCommand(Sandbox),
+    JoinCommand(Place),
 
     /// Print a completion script for a shell
     Completion {
@@ -115,10 +117,29 @@ pub enum Command {
 
 /// What a command works on.
 #[derive(Args, Debug)]
-pub struct Sandbox {
-    /// The folder that stands for the host; reconcile makes it if it is not there
+pub struct Place {
+    /// A folder that stands for the host, a sandbox: reconcile makes it if it is not there. Without it, this host
     #[arg(long, value_name = "DIR")]
-    pub root: PathBuf,
+    pub root: Option<PathBuf>,
+}
+
+impl Place {
+    /// The folder, or the root of this host.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.root.as_deref().unwrap_or(Path::new("/"))
+    }
+}
+
+/// What `reconcile` takes.
+#[derive(Args, Debug)]
+pub struct Reconcile {
+    /// The host.
+    #[command(flatten)]
+    pub place: Place,
+    /// Change a control plane that planekeeper did not set up; without it, such a one is only taken over as it is
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// Commands about the configuration.
@@ -143,5 +164,5 @@ pub enum ImagesCommand {
 #[derive(Debug, Subcommand)]
 pub enum CertsCommand {
     /// List certificates, when they end and when they are renewed
-    List(Sandbox),
+    List(Place),
 }

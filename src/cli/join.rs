@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cli::arguments::{Format, Sandbox as Place};
+use crate::cli::arguments::{Format, Place};
 use crate::cli::configuration;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
@@ -19,7 +19,7 @@ use crate::pki;
 pub fn command(config: &Path, place: &Place, format: Format) -> Result<Exit, Failure> {
     let cluster = configuration::load(config)?.loaded.cluster;
     let failed = |message: String| Failure::new(Exit::Failed, message);
-    let facts = super::run::facts(&cluster, &place.root)?;
+    let facts = super::run::facts(&cluster, place)?;
     let again = "run planekeeper reconcile first";
     let ca = facts.ca_certificate.as_ref().ok_or_else(|| failed(format!("there is no cluster CA yet; {again}")))?;
     let hash =

@@ -111,6 +111,7 @@ fn action(action: Action) -> &'static str {
         Action::Repair => "repair",
         Action::Renew => "renew",
         Action::Remove => "remove",
+        Action::Wait => "wait",
     }
 }
 
@@ -149,6 +150,7 @@ fn summary(plan: &Plan, steps: &[Step]) -> Value {
         "repair": count(Action::Repair),
         "renew": count(Action::Renew),
         "remove": count(Action::Remove),
+        "wait": count(Action::Wait),
         "refused": plan.refused.len() + plan.forbidden.len(),
         "held": plan.held.len(),
         "waiting": plan.waiting.len(),

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::certs;
-use crate::cli::arguments::{Format, Sandbox as Place};
+use crate::cli::arguments::{Format, Place, Reconcile};
 use crate::cli::configuration::{self, Configuration};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress::Progress;
@@ -15,9 +15,13 @@ use crate::engine::{self, Pass};
 use crate::facts::Facts;
 use crate::host::Host;
 use crate::host::files::{Disk, FileSystem, Look, Writer, parent};
+use crate::host::live::Live;
+use crate::host::local::Setting;
 use crate::host::machine;
-use crate::host::sandbox::{Sandbox, Setting};
+use crate::host::sandbox::Sandbox;
 use crate::observed::Mode;
+use crate::origin::{self, Origin};
+use crate::plan::Plan;
 use crate::record::{self, Record};
 
 /// Where the lock is, below the root.
@@ -31,9 +35,9 @@ pub struct Context<'a> {
     pub config: &'a Path,
 }
 
-/// A host in a folder, and the configuration that was last in force on it.
+/// A host, and the configuration that was last in force on it.
 struct Opened {
-    sandbox: Sandbox<Disk>,
+    host: Box<dyn Host>,
     last_good: LastGood,
     last_text: Option<String>,
 }
@@ -69,7 +73,8 @@ fn setting() -> Setting {
 }
 
 /// Opens a host, on which a configuration is wanted.
-fn open(root: &Path, wanted: &Record) -> Result<Opened, Failure> {
+fn open(place: &Place, cluster: &Cluster, wanted: &Record) -> Result<Opened, Failure> {
+    let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
     let read = disk.read(record::PATH);
     let read =
@@ -81,14 +86,35 @@ fn open(root: &Path, wanted: &Record) -> Result<Opened, Failure> {
         Some(text) => Record::cluster(text, &machine::machine())
             .map_or(LastGood::None, |cluster| LastGood::Other(Box::new(cluster))),
     };
-    Ok(Opened { sandbox: Sandbox::new(disk, setting()), last_good, last_text })
+    Ok(Opened { host: host(place, disk, cluster)?, last_good, last_text })
+}
+
+/// The host at a root: this machine, or a folder that stands for one.
+fn host(place: &Place, disk: Disk, cluster: &Cluster) -> Result<Box<dyn Host>, Failure> {
+    if place.root.is_some() {
+        return Ok(Box::new(Sandbox::new(disk, setting())));
+    }
+    let live = Live::new(disk, setting(), cluster).map_err(|error| Failure::of_io("work on", place.path(), &error))?;
+    Ok(Box::new(live))
+}
+
+/// Whether a run may touch the place that it was given.
+fn permit(place: &Place) -> Result<(), Failure> {
+    match &place.root {
+        Some(root) => refuse_system_root(root),
+        None if rustix::process::geteuid().is_root() => Ok(()),
+        None => Err(Failure::new(
+            Exit::NotPermitted,
+            "only root may look after this host's control plane: run it with sudo, or in a sandbox with --root ./sandbox",
+        )),
+    }
 }
 
 /// A sandbox is a folder of its own: the root of the running system is no place for one, by whatever path.
 fn refuse_system_root(root: &Path) -> Result<(), Failure> {
     let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     if place(root).is_some_and(|root| place(Path::new("/")) == Some(root)) {
-        let message = "--root is the root of this system: a sandbox needs a folder of its own, such as ./sandbox";
+        let message = "--root is the root of this system: a sandbox needs a folder of its own, such as ./sandbox; leave --root out to work on this host";
         return Err(Failure::new(Exit::WrongCall, message));
     }
     Ok(())
@@ -125,24 +151,29 @@ fn lock(root: &Path) -> Result<File, Failure> {
 ///
 /// # Errors
 /// The configuration is invalid, the host is locked or cannot be read.
-pub fn reconcile(config: &Path, place: &Place, format: Format) -> Result<Exit, Failure> {
-    refuse_system_root(&place.root)?;
+pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result<Exit, Failure> {
+    let place = &arguments.place;
+    permit(place)?;
     let Configuration { loaded, record } = configuration::load(config)?;
     let cluster = loaded.cluster;
-    let _lock = lock(&place.root)?;
-    let Opened { sandbox, last_good, last_text } = open(&place.root, &record)?;
-    let progress = Progress::new();
+    let _lock = lock(place.path())?;
+    let Opened { host, last_good, last_text } = open(place, &cluster, &record)?;
+    let last_good = last_good.cluster(&cluster);
+    let context = Context { cluster: &cluster, config };
+    if place.root.is_none() && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
+        return Ok(Exit::Failed);
+    }
+    let mut progress = Progress::new();
     let tell = |event: engine::Event<'_>| progress.tell(&event);
-    let report = engine::reconcile(&sandbox, &cluster, last_good.cluster(&cluster), engine::workers(), &tell);
+    let report = engine::reconcile(&*host, &cluster, last_good, engine::workers(), &tell);
     progress.clear();
     let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let converged = report.converged();
     let text = record.to_text();
     if converged && last_text.as_deref() != Some(&text) {
-        let written = sandbox.remember(&text);
+        let written = host.keep(record::PATH, &text);
         written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;
     }
-    let context = Context { cluster: &cluster, config };
     match format {
         Format::Json => output::print_json(&json::report(&context, &report))?,
         Format::Text => output::print(&text::report(&context, &report))?,
@@ -150,37 +181,72 @@ pub fn reconcile(config: &Path, place: &Place, format: Format) -> Result<Exit, F
     Ok(if converged { Exit::Done } else { Exit::Failed })
 }
 
+/// Finds out whose control plane a host has, before the first change. One that is somebody else's is changed only by who was asked
+/// to adopt it; where there is nothing to change, there is nothing to ask. False where nothing may be done.
+fn take_over(
+    host: &dyn Host,
+    context: &Context<'_>,
+    last_good: Option<&Cluster>,
+    adopt: bool,
+    format: Format,
+) -> Result<bool, Failure> {
+    let failed = |error: crate::host::ApplyError| Failure::new(Exit::Failed, error.chain());
+    let facts = host.facts(context.cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    if facts.origin.is_some() {
+        return Ok(true);
+    }
+    if !facts.adopted {
+        host.keep(origin::PATH, &Origin::SetUp.to_text()).map_err(failed)?;
+        return Ok(true);
+    }
+    let pass = engine::look(host, context.cluster, last_good);
+    let plan = pass.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?.plan;
+    if !adopt && (plan.changes().next().is_some() || !plan.settled()) {
+        print_plan(context, &plan, format)?;
+        output::error(
+            "this host has a control plane that planekeeper did not set up, and it differs from the configuration as shown. \
+             Nothing was changed. Change the configuration, or run again with --adopt to change the host",
+        );
+        return Ok(false);
+    }
+    host.keep(origin::PATH, &Origin::Adopted.to_text()).map_err(failed)?;
+    Ok(true)
+}
+
+fn print_plan(context: &Context<'_>, plan: &Plan, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => output::print_json(&json::plan(context, plan)),
+        Format::Text => output::print(&text::plan(context, plan)),
+    }
+}
+
 /// `plan`.
 ///
 /// # Errors
 /// The configuration is invalid, or the host cannot be read.
 pub fn plan(config: &Path, place: &Place, format: Format, detailed: bool) -> Result<Exit, Failure> {
-    refuse_system_root(&place.root)?;
+    permit(place)?;
     let configuration = configuration::load(config)?;
-    let Pass { plan, .. } = look(&configuration, &place.root)?;
+    let Pass { plan, .. } = look(&configuration, place)?;
     let context = Context { cluster: &configuration.loaded.cluster, config };
-    match format {
-        Format::Json => output::print_json(&json::plan(&context, &plan))?,
-        Format::Text => output::print(&text::plan(&context, &plan))?,
-    }
-    let stopped = !(plan.held.is_empty() && plan.refused.is_empty() && plan.forbidden.is_empty());
-    Ok(match (stopped, detailed && !plan.steps.is_empty()) {
-        (true, _) => Exit::Failed,
-        (false, true) => Exit::Changes,
-        (false, false) => Exit::Done,
+    print_plan(&context, &plan, format)?;
+    Ok(match (plan.settled(), detailed && plan.changes().next().is_some()) {
+        (false, _) => Exit::Failed,
+        (true, true) => Exit::Changes,
+        (true, false) => Exit::Done,
     })
 }
 
-/// Looks at a host. One that is not there yet is an empty one: a plan does not make it.
-fn look(configuration: &Configuration, root: &Path) -> Result<Pass, Failure> {
+/// Looks at a host. A sandbox that is not there yet is an empty one: a plan does not make it.
+fn look(configuration: &Configuration, place: &Place) -> Result<Pass, Failure> {
     let cluster = &configuration.loaded.cluster;
     let failed = |error: crate::observed::ObserveError| Failure::new(Exit::Failed, error.to_string());
-    if !root.exists() {
+    if !place.path().exists() {
         let empty = Sandbox::new(crate::host::memory::Memory::default(), setting());
         return engine::look(&empty, cluster, None).map_err(failed);
     }
-    let Opened { sandbox, last_good, .. } = open(root, &configuration.record)?;
-    engine::look(&sandbox, cluster, last_good.cluster(cluster)).map_err(failed)
+    let Opened { host, last_good, .. } = open(place, cluster, &configuration.record)?;
+    engine::look(&*host, cluster, last_good.cluster(cluster)).map_err(failed)
 }
 
 /// `certs list`.
@@ -188,7 +254,8 @@ fn look(configuration: &Configuration, root: &Path) -> Result<Pass, Failure> {
 /// # Errors
 /// The configuration is invalid, or the host cannot be read.
 pub fn certs(config: &Path, place: &Place, format: Format) -> Result<Exit, Failure> {
-    let pass = look(&configuration::load(config)?, &place.root)?;
+    permit(place)?;
+    let pass = look(&configuration::load(config)?, place)?;
     let rows = certs::rows(&pass.desired, &pass.observed, machine::now());
     match format {
         Format::Json => output::print_json(&certs::to_json(&rows))?,
@@ -198,7 +265,9 @@ pub fn certs(config: &Path, place: &Place, format: Format) -> Result<Exit, Failu
 }
 
 /// The facts of a host.
-pub(super) fn facts(cluster: &Cluster, root: &Path) -> Result<Facts, Failure> {
+pub(super) fn facts(cluster: &Cluster, place: &Place) -> Result<Facts, Failure> {
+    permit(place)?;
+    let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    Sandbox::new(disk, setting()).facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+    host(place, disk, cluster)?.facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }

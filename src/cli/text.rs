@@ -10,6 +10,7 @@ use crate::cli::run::Context;
 use crate::engine::Report;
 use crate::plan::{Action, Cause, Change, Plan, Step};
 use crate::resource::{Effect, Id};
+use crate::verdict::Verdict;
 
 /// Where the causes and effects stand.
 const COLUMN: usize = 64;
@@ -43,7 +44,7 @@ pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
 pub fn report(context: &Context<'_>, report: &Report) -> String {
     let mut out = String::new();
     // What was made is told while it is made; what was changed is worth its fields.
-    for step in report.done.iter().filter(|step| step.action != Action::Create) {
+    for step in report.done.iter().filter(|step| !matches!(step.action, Action::Create | Action::Wait)) {
         show_step(&mut out, step);
     }
     for step in &report.left.steps {
@@ -136,6 +137,7 @@ fn symbol(action: Action) -> Symbol {
         Action::Repair => ("!", Some(AnsiColor::Yellow)),
         Action::Renew => ("r", Some(AnsiColor::Cyan)),
         Action::Remove => ("-", Some(AnsiColor::Red)),
+        Action::Wait => (".", None),
     }
 }
 
@@ -148,10 +150,14 @@ pub fn done(action: Action) -> &'static str {
         Action::Repair => "repaired",
         Action::Renew => "renewed",
         Action::Remove => "removed",
+        Action::Wait => "seen",
     }
 }
 
 fn show_step(out: &mut String, step: &Step) {
+    if let Verdict::Wait(why) = &step.verdict {
+        return show_line(out, symbol(step.action), &step.id.0, &format!("waits: {why}"));
+    }
     let note = match (&step.effect, step.changes.is_empty()) {
         (effect, false) => self::effect(effect),
         // With no field to say it of, the cause stands beside the whole; that objects are of the API, their ids say.
@@ -243,6 +249,7 @@ fn summary(plan: &Plan, steps: &[Step]) -> String {
         (count(Action::Repair), "to repair", "repaired"),
         (count(Action::Renew), "to renew", "renewed"),
         (count(Action::Remove), "to remove", "removed"),
+        (count(Action::Wait), "to wait for", "waited for"),
     ];
     let planned = !plan.steps.is_empty() || steps.is_empty();
     let mut parts: Vec<String> = counts

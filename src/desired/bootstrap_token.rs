@@ -23,7 +23,10 @@ const GET_NODES: &str = "kubeadm:get-nodes";
 #[must_use]
 pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     let mut desired = Desired::default();
-    let recorded: Vec<_> = cluster.bootstrap_tokens.iter().filter(|token| is_recorded(token)).collect();
+    // A cluster that is taken over has its tokens already, and those that ended since are not brought back.
+    let has = |token: &&BootstrapToken| token.token.as_ref().is_some_and(|named| facts.tokens.contains_key(&named.id));
+    let recorded: Vec<_> =
+        cluster.bootstrap_tokens.iter().filter(|token| is_recorded(token) && !facts.adopted).collect();
     if !recorded.is_empty() {
         let tokens = recorded.iter().map(|token| (token.token.as_ref().map(|named| named.id.clone()), token.end));
         let spec = TokensSpec {
@@ -35,6 +38,9 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         desired.push(Resource::present(record(), PHASE, vec![Id::directory(STATE)], Spec::Tokens(spec)));
     }
     for (index, token) in cluster.bootstrap_tokens.iter().enumerate() {
+        if facts.adopted && !has(&token) {
+            continue;
+        }
         let origin = format!("InitConfiguration.bootstrapTokens[{index}]");
         match issued(token, facts) {
             Issued::Valid(named, ends) => {

@@ -13,6 +13,8 @@ pub const KUBERNETES: &str = "/etc/kubernetes";
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// The kubelet's.
 pub const KUBELET: &str = "/var/lib/kubelet";
+/// The kubelet's certificates.
+pub const KUBELET_PKI: &str = "/var/lib/kubelet/pki";
 /// planekeeper's own.
 pub const STATE: &str = "/var/lib/planekeeper";
 /// The audit policy's.
@@ -35,7 +37,13 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         folders.push((etcd.data_dir.trim_end_matches('/'), "etcd/local", 0o700));
     }
     folders.push((KUBELET, "kubelet-start", 0o700));
-    folders.push((STATE, SHARED, 0o700));
+    if facts.live {
+        // The kubelet would make it so when it starts.
+        folders.push((KUBELET_PKI, "kubelet-start", 0o755));
+    }
+    if !facts.adopted {
+        folders.push((STATE, SHARED, 0o700));
+    }
     if cluster.audit.is_some() {
         folders.push((AUDIT, "control-plane/apiserver", 0o700));
         folders.push((AUDIT_LOGS, "control-plane/apiserver", 0o700));

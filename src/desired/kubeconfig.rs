@@ -1,10 +1,12 @@
 //! Kubeconfigs in `/etc/kubernetes`.
 
+use serde_json::Value;
+
 use crate::cluster::Cluster;
 use crate::desired::origins::Origins;
 use crate::desired::{directories, pki};
 use crate::facts::Facts;
-use crate::resource::{Desired, Effect, Id, KubeconfigSpec, Profile, Resource, Spec};
+use crate::resource::{Desired, Effect, Id, KubeconfigSpec, Profile, Resource, Rotated, Spec};
 
 /// Names of the files, in the order in which kubeadm writes them.
 pub const NAMES: [&str; 5] =
@@ -106,7 +108,7 @@ fn resource(cluster: &Cluster, facts: &Facts, kubeconfig: &Kubeconfig) -> Resour
             renew_before: cluster.settings.renew_before,
         },
         issuer: pki::ca(cluster, pki::CLUSTER_CA),
-        rotated: is_kubelet.then(|| KUBELET_CLIENT.to_owned()),
+        rotated: is_kubelet.then(|| Rotated { path: KUBELET_CLIENT.to_owned(), required: rotates(cluster, facts) }),
         mode: 0o600,
         owner: facts.owner,
         effect: kubeconfig.effect.clone(),
@@ -123,9 +125,19 @@ fn resource(cluster: &Cluster, facts: &Facts, kubeconfig: &Kubeconfig) -> Resour
         .field("validity", "ClusterConfiguration.certificateValidityPeriod")
         .field("renewal", "PlanekeeperConfiguration.renewBefore");
     let origins = if is_kubelet { origins.field("user", "InitConfiguration.nodeRegistration.name") } else { origins };
-    let needs = vec![Id::directory(directories::KUBERNETES), Id::certificate(pki::CLUSTER_CA)];
+    let mut needs = vec![Id::directory(directories::KUBERNETES), Id::certificate(pki::CLUSTER_CA)];
+    if is_kubelet && rotates(cluster, facts) {
+        needs.push(Id::directory(directories::KUBELET_PKI));
+    }
     Resource::present(Id::kubeconfig(kubeconfig.name), kubeconfig.phase, needs, Spec::Kubeconfig(spec))
         .from(origins.list())
+}
+
+/// The kubelet of a live host renews its client certificate by itself, as kubeadm's phase `kubelet-finalize` sees to: its kubeconfig
+/// names the file in which it does. Who cannot sign leaves the kubeconfig as its user gave it.
+fn rotates(cluster: &Cluster, facts: &Facts) -> bool {
+    let rotates = cluster.kubelet.value.get("rotateCertificates").and_then(Value::as_bool).unwrap_or(true);
+    facts.live && !facts.external_ca && rotates
 }
 
 /// The path of a kubeconfig, by its file's name.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Taint};
 use crate::facts::Facts;
-use crate::resource::Desired;
+use crate::resource::{Desired, Id};
 
 use super::arguments;
 use super::object::object;
@@ -42,6 +42,12 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
     let mut desired = Desired::default();
     desired.push(object(cluster, "mark-control-plane", node, &origins));
     desired
+}
+
+/// The id of this host's Node.
+#[must_use]
+pub fn id(cluster: &Cluster) -> Id {
+    Id::object("Node", None, &cluster.node.name)
 }
 
 /// The CRI endpoint is on the Node. kubeadm has kept it in the kubelet's instance configuration by default since 1.34; the

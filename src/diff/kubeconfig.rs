@@ -1,10 +1,12 @@
 //! Kubeconfigs. What a client makes of one counts, not its bytes: another context, a namespace or a comment that a person
 //! added stays until something that is wanted has to be written.
 
+use std::time::Duration;
+
 use super::certificate::{IssuerState, cannot_sign, differences as certificate_differences, may_stay, request};
 use super::mode::{self, Repair};
 use crate::observed::{CertificateFacts, CredentialSeen, KubeconfigFacts, KubeconfigSeen};
-use crate::resource::KubeconfigSpec;
+use crate::resource::{KubeconfigSpec, Profile};
 use crate::verdict::{Difference, Verdict};
 
 /// Judges a kubeconfig. `seen` is `None` where the file is not there; `now` is in seconds since 1970.
@@ -42,7 +44,6 @@ pub fn mode_repairs(spec: &KubeconfigSpec, seen: &KubeconfigSeen) -> Option<Repa
     mode::exact(&spec.path, seen.mode, spec.mode, spec.owner)
 }
 
-/// How the content differs from what is wanted.
 /// Where two wishes differ, in the fields that [`judge`] names.
 #[must_use]
 pub fn between(before: &KubeconfigSpec, after: &KubeconfigSpec) -> Vec<Difference> {
@@ -63,6 +64,7 @@ pub fn between(before: &KubeconfigSpec, after: &KubeconfigSpec) -> Vec<Differenc
     found
 }
 
+/// How the content differs from what is wanted.
 fn differences(spec: &KubeconfigSpec, seen: &KubeconfigSeen, now: i64) -> Vec<Difference> {
     let facts = match &seen.content {
         Ok(facts) => facts,
@@ -91,7 +93,9 @@ fn differences(spec: &KubeconfigSpec, seen: &KubeconfigSeen, now: i64) -> Vec<Di
 fn credential_differences(spec: &KubeconfigSpec, facts: &KubeconfigFacts, now: i64) -> Vec<Difference> {
     const WANTED: &str = "a client certificate";
     match &facts.credential {
-        CredentialSeen::Files { .. } if is_rotated(spec, facts) => Vec::new(),
+        CredentialSeen::Files { content, .. } if is_rotated(spec, facts) => {
+            rotated_differences(spec, content.as_ref(), now)
+        }
         CredentialSeen::Files { certificate, .. } => {
             vec![Difference::new("credential", certificate.as_str(), WANTED)]
         }
@@ -100,6 +104,9 @@ fn credential_differences(spec: &KubeconfigSpec, facts: &KubeconfigFacts, now: i
             vec![Difference::new("credential", format!("an unreadable certificate: {reason}"), WANTED)]
         }
         CredentialSeen::Embedded { certificate: Ok(certificate), pair } => {
+            if let Some(rotated) = spec.rotated.as_ref().filter(|rotated| rotated.required) {
+                return vec![Difference::new("credential", "in this file", format!("in {}", rotated.path))];
+            }
             let mut found = certificate_differences(&spec.profile, &spec.issuer, certificate, now);
             if !pair {
                 found.push(Difference::new("key", "unreadable, or of another certificate", "a new key"));
@@ -109,10 +116,30 @@ fn credential_differences(spec: &KubeconfigSpec, facts: &KubeconfigFacts, now: i
     }
 }
 
+/// The kubelet renews this certificate by itself, long before its end: only one that is of no use is made anew.
+fn rotated_differences(
+    spec: &KubeconfigSpec,
+    content: Option<&Result<Box<CertificateFacts>, String>>,
+    now: i64,
+) -> Vec<Difference> {
+    match content {
+        None => Vec::new(),
+        Some(Err(reason)) => vec![Difference::new("credential", reason.as_str(), "a client certificate")],
+        Some(Ok(certificate)) => usable(spec, certificate, now),
+    }
+}
+
+/// What is wrong with a certificate that its user renews by itself, not counting that it nears its end.
+#[must_use]
+pub fn usable(spec: &KubeconfigSpec, certificate: &CertificateFacts, now: i64) -> Vec<Difference> {
+    let profile = Profile { renew_before: Some(Duration::ZERO), ..spec.profile.clone() };
+    certificate_differences(&profile, &spec.issuer, certificate, now)
+}
+
 /// The credential is the one that the kubelet renews by itself.
 fn is_rotated(spec: &KubeconfigSpec, facts: &KubeconfigFacts) -> bool {
-    matches!(&facts.credential, CredentialSeen::Files { certificate, key }
-        if spec.rotated.as_ref() == Some(certificate) && certificate == key)
+    matches!(&facts.credential, CredentialSeen::Files { certificate, key, .. }
+        if spec.rotated.as_ref().is_some_and(|rotated| rotated.path == *certificate) && certificate == key)
 }
 
 /// The embedded certificate, where it can be read.

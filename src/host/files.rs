@@ -65,6 +65,8 @@ pub trait FileSystem: Sync {
     fn create_directory(&self, path: &str) -> io::Result<()>;
     /// Sets mode and owner of what is there.
     fn set_mode(&self, path: &str, mode: Mode) -> io::Result<()>;
+    /// Makes a symbolic link.
+    fn link(&self, path: &str, target: &str) -> io::Result<()>;
     /// Removes a file or a link.
     fn remove_file(&self, path: &str) -> io::Result<()>;
     /// Removes an empty folder.
@@ -164,6 +166,24 @@ impl<F: FileSystem> Writer<F> {
                 return Err(error);
             }
         }
+        Ok(())
+    }
+
+    /// Makes a symbolic link, in the place of another if there is one.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn link(&self, path: &str, target: &str) -> io::Result<()> {
+        let (files, staged) = (&self.files, temporary(path));
+        match files.link(&staged, target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                files.remove_file(&staged)?;
+                files.link(&staged, target)?;
+            }
+            made => made?,
+        }
+        files.rename(&staged, path)?;
+        self.unsettle(parent(path));
         Ok(())
     }
 
@@ -378,6 +398,11 @@ impl FileSystem for Disk {
             rustix::fs::fchown(&found, Some(uid), Some(gid))?;
         }
         Ok(rustix::fs::fchmod(&found, Bits::from_raw_mode(mode.mode))?)
+    }
+
+    fn link(&self, path: &str, target: &str) -> io::Result<()> {
+        let folder = self.folder(parent(path))?;
+        Ok(rustix::fs::symlinkat(target, folder, name(path))?)
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {

@@ -104,14 +104,6 @@ impl Memory {
         }
         found
     }
-
-    /// Makes a symbolic link, as a person might.
-    ///
-    /// # Errors
-    /// Its folder is not there, or its name is taken.
-    pub fn link(&self, path: &str, target: &str) -> io::Result<()> {
-        self.lock().add(path, Kind::Link { target: target.to_owned() }, 0o777).map(|_| ())
-    }
 }
 
 impl State {
@@ -279,6 +271,10 @@ impl FileSystem for Memory {
         state.nodes[inode].mode = mode;
         state.change(inode);
         Ok(())
+    }
+
+    fn link(&self, path: &str, target: &str) -> io::Result<()> {
+        self.lock().add(path, Kind::Link { target: target.to_owned() }, 0o777).map(|_| ())
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {

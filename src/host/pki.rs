@@ -4,15 +4,19 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
 use crate::cluster::KeyAlgorithm;
 use crate::diff::mode::{self, Repair};
-use crate::diff::{certificate, key_pair};
+use crate::diff::{self, certificate, key_pair};
 use crate::facts::Owner;
 use crate::host::ApplyError;
 use crate::host::files::{FileSystem, Look, Writer};
-use crate::kubeconfig;
+use crate::kubeconfig::{self, Credential};
 use crate::observed::{
-    CertificateSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen,
+    CertificateFacts, CertificateSeen, CredentialSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError,
+    Obstacle, ObstacleKind, Seen,
 };
 use crate::pki::{self, PrivateKey};
 use crate::resource::{CaRef, CertificateSpec, Issuer, KeyPairSpec, KubeconfigSpec};
@@ -47,7 +51,7 @@ impl<'a, F: FileSystem> Readings<'a, F> {
     fn read(&self, path: &str, follow: bool) -> Result<Read, Stop> {
         let error = |error: io::Error| Stop::Error(unreadable(path, &error));
         let looked = if follow { self.files.look_through(path) } else { self.files.look(path) }.map_err(error)?;
-        match super::sandbox::obstacle(self.files, path, looked).map_err(error)? {
+        match super::local::obstacle(self.files, path, looked).map_err(error)? {
             Some(kind) => Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind })),
             None if looked == Look::Absent && follow && self.files.look(path).map_err(error)? == Look::Link => {
                 Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind: ObstacleKind::Link }))
@@ -129,11 +133,47 @@ impl<'a, F: FileSystem> Readings<'a, F> {
             Ok(None) => Ok(Seen::Absent),
             Ok(Some((bytes, mode))) => {
                 let issuer = self.issuer(&spec.issuer.certificate);
-                Ok(Seen::Kubeconfig(KubeconfigSeen { content: kubeconfig::inspect(&bytes, issuer.as_deref()), mode }))
+                let mut content = kubeconfig::inspect(&bytes, issuer.as_deref());
+                if let Ok(facts) = &mut content {
+                    self.rotated(spec, &mut facts.credential, issuer.as_deref())?;
+                }
+                Ok(Seen::Kubeconfig(KubeconfigSeen { content, mode }))
             }
             Err(Stop::Obstacle(obstacle)) => Ok(Seen::Obstacle(obstacle)),
             Err(Stop::Error(error)) => Err(error),
         }
+    }
+
+    /// Reads the file in which the kubelet renews its certificate, where a kubeconfig names it and has to.
+    fn rotated(
+        &self,
+        spec: &KubeconfigSpec,
+        credential: &mut CredentialSeen,
+        issuer: Option<&[u8]>,
+    ) -> Result<(), ObserveError> {
+        let Some(rotated) = spec.rotated.as_ref().filter(|rotated| rotated.required) else { return Ok(()) };
+        if let CredentialSeen::Files { certificate, key, content } = credential
+            && *certificate == rotated.path
+            && certificate == key
+        {
+            let read = self.files.read(&rotated.path).map_err(|error| unreadable(&rotated.path, &error))?;
+            *content = Some(match read {
+                Some((pem, _)) => pem_pair(&pem, issuer),
+                None => Err("a file that is not there".to_owned()),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What is in a file that holds a certificate and its key, for a person where it is of no use.
+fn pem_pair(pem: &[u8], issuer: Option<&[u8]>) -> Result<Box<CertificateFacts>, String> {
+    let key = PrivateKey::from_pem(pem).map_err(|_| "a file without a key".to_owned())?;
+    let certificate = pki::inspect(pem, issuer)?;
+    if pki::keys_match(pem, &key) {
+        Ok(Box::new(certificate))
+    } else {
+        Err("a file with the key of another".to_owned())
     }
 }
 
@@ -217,12 +257,53 @@ impl<F: FileSystem> Issuance<'_, F> {
             return Ok(());
         }
         let (ca, ca_key) = self.ca(&spec.issuer)?;
+        let text = match spec.rotated.as_ref().filter(|rotated| rotated.required) {
+            None => {
+                let (certificate, key) = self.client_certificate(spec, &ca, &ca_key)?;
+                kubeconfig::render(spec, &ca, Credential::Embedded { certificate: &certificate, key: &key })
+            }
+            Some(rotated) => {
+                self.rotated_certificate(spec, &rotated.path, &ca, &ca_key)?;
+                kubeconfig::render(spec, &ca, Credential::File(&rotated.path))
+            }
+        };
+        self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
+    }
+
+    /// Makes a client certificate and its key, as PEM.
+    fn client_certificate(
+        &self,
+        spec: &KubeconfigSpec,
+        ca: &str,
+        ca_key: &PrivateKey,
+    ) -> Result<(String, Zeroizing<String>), ApplyError> {
         let key = make_key(spec.profile.algorithm, &spec.path)?;
-        let certificate = pki::issue(&spec.profile, &key, Some((&ca, &ca_key)), self.now)
+        let certificate = pki::issue(&spec.profile, &key, Some((ca, ca_key)), self.now)
             .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
         let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
-        let text = kubeconfig::render(spec, &ca, &certificate, &key);
-        self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
+        Ok((certificate, key))
+    }
+
+    /// Makes the file in which the kubelet renews its certificate, as the kubelet does: one by its date, and a link to it. A
+    /// certificate that is there and can be used stays.
+    fn rotated_certificate(
+        &self,
+        spec: &KubeconfigSpec,
+        path: &str,
+        ca: &str,
+        ca_key: &PrivateKey,
+    ) -> Result<(), ApplyError> {
+        let seen = self.read(path)?.map(|pem| pem_pair(&pem, Some(ca.as_bytes())));
+        if let Some(Ok(seen)) = seen
+            && diff::kubeconfig::usable(spec, &seen, self.now).is_empty()
+        {
+            return Ok(());
+        }
+        let (certificate, key) = self.client_certificate(spec, ca, ca_key)?;
+        let dated = path.replace("current", &stamp(self.now));
+        let pem = Zeroizing::new(format!("{certificate}{}", key.as_str()));
+        self.write(&dated, pem.as_bytes(), mode::KEY, spec.owner, false)?;
+        self.writer.link(path, &dated).map_err(|error| ApplyError::new("link", path, error))
     }
 
     /// Writes a key, before what it belongs to: a file system keeps the order of names in one folder, and the next file that is
@@ -271,6 +352,14 @@ impl<F: FileSystem> Issuance<'_, F> {
         }
         Ok(true)
     }
+}
+
+/// A time in UTC in the spelling of the kubelet's files: `2026-11-22-10-00-00`.
+fn stamp(seconds: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (date, time) = (at.date(), at.time());
+    let (hour, minute, second) = time.as_hms();
+    format!("{date}-{hour:02}-{minute:02}-{second:02}")
 }
 
 fn make_key(algorithm: KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -106,6 +109,24 @@ fn random_text(length: usize) -> Result<String, String> {
         }
     }
     Ok(text)
+}
+
+/// The Secret by which the API server knows a token, by what names it.
+#[must_use]
+pub fn secret(id: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": "kube-system", "name": format!("bootstrap-token-{id}")},
+    })
+}
+
+/// The life of the token of such a Secret.
+#[must_use]
+pub fn issued(secret: &Value) -> IssuedToken {
+    let expiration = secret.pointer("/data/expiration").and_then(Value::as_str);
+    let text = expiration.and_then(|encoded| STANDARD.decode(encoded).ok());
+    IssuedToken { ends: text.and_then(|text| seconds(std::str::from_utf8(&text).ok()?)), secret: None }
 }
 
 /// RFC 3339, in UTC, whole seconds.

@@ -1,0 +1,304 @@
+//! This machine as a host: its files, systemd, the container runtime and the API server.
+
+mod diagnosis;
+mod gate;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::cluster::{Cluster, Etcd};
+use crate::desired::{kubeconfig, static_pod};
+use crate::facts::{Facts, IssuedToken};
+use crate::host::api::{Access, Api};
+use crate::host::cri::Cri;
+use crate::host::files::{Disk, FileSystem, Look};
+use crate::host::local::{Local, Setting};
+use crate::host::pki::Readings;
+use crate::host::systemd::Systemd;
+use crate::host::{ApplyError, Host, Tell, tokens};
+use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
+use crate::origin::{self, Origin};
+use crate::resource::{Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
+use crate::verdict::Verdict;
+
+/// A host on which things run.
+pub struct Live {
+    local: Local<Disk>,
+    cri: Cri,
+    systemd: Systemd,
+    /// The client of the API server, and the kubeconfigs that it was made of: there are none before the first pass.
+    api: Mutex<Option<(Credentials, Arc<Api>)>>,
+    setting: Reach,
+    /// Held while an image is pulled, where one is pulled at a time.
+    pulling: Mutex<()>,
+    runtime: Runtime,
+}
+
+/// The texts of `admin.conf` and of `super-admin.conf`.
+#[derive(Clone, PartialEq, Eq)]
+struct Credentials {
+    admin: String,
+    super_admin: Option<String>,
+}
+
+/// What of the configuration says where things are.
+struct Reach {
+    /// This host's API server: its own clients do not depend on a load balancer.
+    server: String,
+    /// Where etcd keeps its data, if it is this host's.
+    etcd_data: Option<String>,
+    /// `timeouts.kubernetesAPICall`.
+    api_call: Duration,
+}
+
+impl Live {
+    /// A host. Nothing is connected to before it is needed.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn new(files: Disk, machine: Setting, cluster: &Cluster) -> Result<Self, std::io::Error> {
+        // Steps wait on threads of their own; these only drive their connections.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let setting = Reach {
+            server: format!("https://{}", cluster.endpoint.host_port()),
+            etcd_data: match &cluster.etcd {
+                Etcd::Local(etcd) => Some(etcd.data_dir.clone()),
+                Etcd::External(_) => None,
+            },
+            api_call: cluster.timeouts.kubernetes_api_call,
+        };
+        Ok(Self {
+            local: Local::new(files, machine),
+            cri: Cri::new(&cluster.node.cri_socket, runtime.handle().clone()),
+            systemd: Systemd::new(runtime.handle().clone()),
+            api: Mutex::default(),
+            setting,
+            pulling: Mutex::default(),
+            runtime,
+        })
+    }
+
+    /// A client of the API server, made anew when its credentials have changed.
+    fn api(&self) -> Result<Arc<Api>, String> {
+        let read = |name: &str| self.local.read_text(&kubeconfig::path(name)).ok().flatten();
+        let [admin, super_admin, ..] = kubeconfig::NAMES;
+        let admin = read(admin).ok_or_else(|| format!("there is no {} yet", kubeconfig::path(admin)))?;
+        let credentials = Credentials { admin, super_admin: read(super_admin) };
+        let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, api)) = &*api
+            && *known == credentials
+        {
+            return Ok(Arc::clone(api));
+        }
+        let access = Access {
+            kubeconfig: &credentials.admin,
+            fallback: credentials.super_admin.as_deref(),
+            server: Some(&self.setting.server),
+            timeout: self.setting.api_call,
+        };
+        let made = Arc::new(Api::new(&access, self.runtime.handle().clone()).map_err(|error| chain(&error))?);
+        *api = Some((credentials, Arc::clone(&made)));
+        Ok(made)
+    }
+
+    /// There has never been an API server here, so no object is there: neither its manifest nor etcd's data.
+    fn never_had_api(&self) -> bool {
+        let absent = |path: &str| self.local.files().look_through(path).is_ok_and(|look| look == Look::Absent);
+        let manifest = static_pod::path("kube-apiserver");
+        absent(&manifest) && self.setting.etcd_data.as_ref().is_some_and(|data| absent(&format!("{data}/member")))
+    }
+
+    fn objects(&self, wanted: &[&Value]) -> Vec<Result<Seen, ObserveError>> {
+        let error = |object: &Value, why: String| Err(ObserveError { what: Id::of_object(object).0, why });
+        let got = self.api().and_then(|api| {
+            api.answers().map_err(|error| chain(&error))?;
+            Ok(api.get_all(wanted))
+        });
+        match got {
+            Ok(found) => found
+                .into_iter()
+                .zip(wanted)
+                .map(|(found, wanted)| match found {
+                    Ok(None) => Ok(Seen::Absent),
+                    Ok(Some(live)) => Ok(Seen::Object(Some(live))),
+                    Err(why) => error(wanted, chain(&why)),
+                })
+                .collect(),
+            Err(_) if self.never_had_api() => wanted.iter().map(|_| Ok(Seen::Absent)).collect(),
+            Err(why) => wanted.iter().map(|wanted| error(wanted, why.clone())).collect(),
+        }
+    }
+
+    fn unit(&self, spec: &UnitSpec) -> Result<Seen, ObserveError> {
+        let unreadable = |why: String| ObserveError { what: spec.name.clone(), why };
+        let unit = self.systemd.unit(&spec.name).map_err(|error| unreadable(chain(&error)))?;
+        if unit.load_state == "not-found" {
+            return Ok(Seen::Absent);
+        }
+        let running = unit.active_state == "active";
+        let reads = spec.reads.iter().filter_map(|path| {
+            let changed = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
+            let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Some((path.clone(), u64::try_from(since.as_micros()).ok()?))
+        });
+        Ok(Seen::Unit(UnitSeen {
+            active: if running { Ok(()) } else { Err(format!("{} ({})", unit.active_state, unit.sub_state)) },
+            enabled: match unit.unit_file_state.as_str() {
+                "disabled" | "masked" | "masked-runtime" => Err(unit.unit_file_state.replace("-runtime", "")),
+                _ => Ok(()),
+            },
+            started: running.then_some(unit.started),
+            reads: reads.collect(),
+        }))
+    }
+
+    fn apply_unit(&self, spec: &UnitSpec, seen: &Seen) -> Result<(), ApplyError> {
+        let failed = |operation: &'static str| move |error| ApplyError::new(operation, &spec.name, error);
+        if let Seen::Unit(UnitSeen { enabled: Err(_), .. }) = seen {
+            self.systemd.enable(&spec.name).map_err(failed("enable"))?;
+        }
+        self.systemd.reload().map_err(failed("reload the units of systemd for"))?;
+        self.systemd.restart(&spec.name).map_err(failed("start"))
+    }
+
+    fn pull(&self, spec: &ImageSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
+        let _alone = spec.serial.then(|| self.pulling.lock().unwrap_or_else(PoisonError::into_inner));
+        tell("pulling");
+        self.cri.pull(&spec.reference).map(|_| ()).map_err(|error| ApplyError::new("pull", &spec.reference, error))
+    }
+
+    fn apply_object(&self, wanted: &Value, seen: &Seen) -> Result<(), ApplyError> {
+        let live = if let Seen::Object(live) = seen { live.as_ref() } else { None };
+        let id = Id::of_object(wanted).0;
+        let api = self.api().map_err(|error| ApplyError::new("apply", &id, error))?;
+        api.apply(wanted, live).map_err(|error| ApplyError::new("apply", id, error))
+    }
+
+    fn delete_object(&self, target: &Value) -> Result<(), ApplyError> {
+        let id = Id::of_object(target).0;
+        let api = self.api().map_err(|error| ApplyError::new("delete", &id, error))?;
+        api.delete(target).map_err(|error| ApplyError::new("delete", id, error))
+    }
+
+    /// A bootstrap token that the cluster has.
+    fn token_in_cluster(&self, id: &str) -> Option<IssuedToken> {
+        let secret = self.api().ok()?.get(&tokens::secret(id)).ok()??;
+        Some(tokens::issued(&secret))
+    }
+
+    /// The bootstrap tokens of the configuration that a cluster which is taken over has.
+    fn tokens_in_cluster(&self, cluster: &Cluster) -> std::collections::BTreeMap<String, IssuedToken> {
+        let named = cluster.bootstrap_tokens.iter().filter_map(|token| token.token.as_ref());
+        named.filter_map(|token| Some((token.id.clone(), self.token_in_cluster(&token.id)?))).collect()
+    }
+
+    /// Files, and what is made of them.
+    fn observe_files(&self, desired: &Desired) -> Observed {
+        let readings = Readings::new(self.local.files());
+        let files = desired.resources.iter();
+        files.filter_map(|resource| Some((resource.id.clone(), self.local.observe(resource, &readings)?))).collect()
+    }
+
+    /// Objects of the API.
+    fn observe_objects(&self, desired: &Desired) -> Observed {
+        let (ids, wanted): (Vec<&Id>, Vec<&Value>) = desired
+            .resources
+            .iter()
+            .filter_map(|resource| match &resource.want {
+                Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) => {
+                    Some((&resource.id, object))
+                }
+                _ => None,
+            })
+            .unzip();
+        ids.into_iter().cloned().zip(self.objects(&wanted)).collect()
+    }
+
+    /// Images, services and what runs.
+    fn observe_running(&self, desired: &Desired) -> Observed {
+        let containers = gate::Containers::read(&self.cri);
+        let mut observed = Observed::new();
+        for resource in &desired.resources {
+            let seen = match &resource.want {
+                Want::Present(Spec::Image(spec)) => match self.cri.image(&spec.reference) {
+                    Ok(Some(_)) => Ok(Seen::Image),
+                    Ok(None) => Ok(Seen::Absent),
+                    Err(why) => Err(ObserveError { what: spec.reference.clone(), why: chain(&why) }),
+                },
+                Want::Present(Spec::Unit(spec)) => self.unit(spec),
+                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.holds(&spec.condition, &containers))),
+                _ => continue,
+            };
+            observed.insert(resource.id.clone(), seen);
+        }
+        observed
+    }
+}
+
+/// An error and all that led to it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl Host for Live {
+    fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
+        let facts = self.local.facts(cluster)?;
+        let origin = Origin::read(self.local.read_text(origin::PATH)?.as_deref());
+        let manifest = self.local.read_text(&static_pod::path("kube-apiserver"))?;
+        let adopted = origin::adopted(origin, manifest.is_some());
+        let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
+        Ok(Facts { live: true, origin, adopted, tokens, ..facts })
+    }
+
+    fn observe(&self, desired: &Desired) -> Observed {
+        // Three worlds, each with its own wait.
+        let mut observed = std::thread::scope(|scope| {
+            let objects = scope.spawn(|| self.observe_objects(desired));
+            let running = scope.spawn(|| self.observe_running(desired));
+            let mut observed = self.observe_files(desired);
+            for part in [objects, running] {
+                observed.extend(part.join().unwrap_or_default());
+            }
+            observed
+        });
+        for resource in &desired.resources {
+            observed.entry(resource.id.clone()).or_insert_with(|| {
+                Err(ObserveError { what: resource.id.0.clone(), why: "it could not be looked at".to_owned() })
+            });
+        }
+        observed
+    }
+
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
+        match &resource.want {
+            Want::Present(Spec::Object(object)) => self.apply_object(object, seen),
+            Want::Present(Spec::Image(spec)) => self.pull(spec, tell),
+            Want::Present(Spec::Unit(spec)) => self.apply_unit(spec, seen),
+            Want::Present(Spec::Gate(spec)) => self.wait(&resource.id, spec, tell),
+            Want::Present(spec) => {
+                let met = |id: &str| self.token_in_cluster(id).and_then(|token| token.ends);
+                self.local.apply(spec, seen, verdict, &met)
+            }
+            Want::Absent(Target::File(path)) => self.local.remove(path),
+            Want::Absent(Target::Object(object)) => self.delete_object(object),
+        }
+    }
+
+    fn settle(&self) -> Result<(), ApplyError> {
+        self.local.settle()
+    }
+
+    fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
+        self.local.keep(path, text)
+    }
+}

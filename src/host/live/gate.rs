@@ -1,0 +1,127 @@
+//! Conditions: whether they hold, and waiting for them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::desired::live::KUBELET;
+use crate::host::cri::{ContainerSeen, ContainerState, Cri, Scope};
+use crate::host::live::{Live, chain, diagnosis};
+use crate::host::probe::probe;
+use crate::host::{ApplyError, Tell};
+use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
+
+/// How often a condition is asked for: at first, and at most. Asking takes processor time from what is being waited for.
+const EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// How long a kubelet may take to make its Node before it is started anew. It tries when it starts and then ever more seldom, up to
+/// every seven seconds; starting anew costs no container anything, and kubeadm too restarts it at the end of `init`.
+const REGISTRATION: Duration = Duration::from_millis(100);
+
+/// The label that the kubelet gives a container with the name of its Pod.
+const POD_NAME: &str = "io.kubernetes.pod.name";
+
+/// The containers of a host, read once for all conditions.
+pub struct Containers(Result<Vec<ContainerSeen>, String>);
+
+impl Containers {
+    /// Reads them.
+    pub fn read(cri: &Cri) -> Self {
+        Self(cri.containers(Scope::Namespace("kube-system")).map_err(|error| chain(&error)))
+    }
+
+    /// The newest container of a static Pod, running or not.
+    pub fn newest(&self, pod: &StaticPodSpec) -> Result<Option<&ContainerSeen>, String> {
+        let containers = self.0.as_ref().map_err(Clone::clone)?;
+        let mine = |container: &&ContainerSeen| {
+            container.name == pod.component && container.labels.get(POD_NAME) == Some(&pod.pod)
+        };
+        Ok(containers.iter().filter(mine).max_by_key(|container| container.created_at))
+    }
+}
+
+impl Live {
+    /// Whether a condition holds, or what is seen instead.
+    pub(super) fn holds(&self, condition: &Condition, containers: &Containers) -> Result<(), String> {
+        match condition {
+            Condition::Url(url) => probe(self.runtime.handle(), url),
+            Condition::ApiAnswers => self.api().and_then(|api| api.answers().map_err(|error| chain(&error))),
+            Condition::StaticPod(pod) => self.runs(pod, containers),
+            Condition::Node(name) => self.there("Node", None, name).map(|_| ()),
+            Condition::RolledOut { kind, name } => {
+                let workload = self.there(kind, Some("kube-system"), name)?;
+                rolled_out(&workload)
+            }
+        }
+    }
+
+    fn there(&self, kind: &str, namespace: Option<&str>, name: &str) -> Result<serde_json::Value, String> {
+        let version = if kind == "Node" { "v1" } else { "apps/v1" };
+        let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}});
+        if let Some(namespace) = namespace {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
+        let found = self.api().and_then(|api| api.get(&object).map_err(|error| chain(&error)))?;
+        found.ok_or_else(|| format!("{kind} {name} is not there"))
+    }
+
+    /// The container of a static Pod runs, it is what its manifest says, and it is healthy.
+    fn runs(&self, pod: &StaticPodSpec, containers: &Containers) -> Result<(), String> {
+        let container = containers.newest(pod)?.ok_or("the kubelet has made no container of it yet")?;
+        if container.state != ContainerState::Running {
+            return Err(diagnosis::state(container));
+        }
+        if container.command != pod.command || container.image != pod.image {
+            return Err("it still runs as its manifest was before".to_owned());
+        }
+        match &pod.health {
+            Some(url) => probe(self.runtime.handle(), url),
+            None => self.api().and_then(|api| api.ready().map_err(|error| chain(&error))),
+        }
+    }
+
+    /// Waits until a condition holds, for as long as its gate allows.
+    pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
+        let begun = Instant::now();
+        let (mut every, mut told, mut nudged) = (EVERY[0], String::new(), false);
+        loop {
+            let containers = match spec.condition {
+                Condition::StaticPod(_) => Containers::read(&self.cri),
+                _ => Containers(Ok(Vec::new())),
+            };
+            let Err(why) = self.holds(&spec.condition, &containers) else { return Ok(()) };
+            if begun.elapsed() >= spec.timeout {
+                return Err(ApplyError::new("see", &id.0, self.diagnose(spec, &why)));
+            }
+            if matches!(spec.condition, Condition::Node(_)) && !nudged && begun.elapsed() >= REGISTRATION {
+                nudged = true;
+                self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
+            }
+            if why != told {
+                tell(&why);
+                told = why;
+            }
+            std::thread::sleep(every);
+            every = (every * 5 / 4).min(EVERY[1]);
+        }
+    }
+}
+
+/// The Pods of a workload are those of its newest template, and ready.
+fn rolled_out(workload: &serde_json::Value) -> Result<(), String> {
+    let number = |pointer: &str| workload.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let (wanted, ready, updated) = if workload["kind"] == "DaemonSet" {
+        (
+            number("/status/desiredNumberScheduled"),
+            number("/status/numberReady"),
+            number("/status/updatedNumberScheduled"),
+        )
+    } else {
+        (number("/spec/replicas"), number("/status/readyReplicas"), number("/status/updatedReplicas"))
+    };
+    let seen = number("/status/observedGeneration") >= number("/metadata/generation");
+    if seen && wanted > 0 && ready >= wanted && updated >= wanted {
+        return Ok(());
+    }
+    Err(format!("{ready} of {wanted} Pods are ready"))
+}
