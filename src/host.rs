@@ -1,5 +1,6 @@
 //! The host: the one seam between what is decided and what is done. Drivers act and judge nothing.
 
+pub mod cri;
 pub mod files;
 pub mod machine;
 pub mod memory;
