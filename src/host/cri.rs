@@ -79,7 +79,7 @@ pub struct ImageSeen {
     pub tags: Vec<String>,
     /// Its names with digests.
     pub digests: Vec<String>,
-    /// Bytes, as the runtime counts them (containerd: compressed).
+    /// Bytes, as the runtime counts them: of what was downloaded, or of what that became.
     pub size: u64,
 }
 
@@ -226,10 +226,10 @@ impl Cri {
         Ok(answer.images.into_iter().map(ImageSeen::from).collect())
     }
 
-    /// One image, by any of its names; none where the host does not have it.
+    /// One image, by any of its names; none where the host does not have it, or where it is no image's name.
     ///
     /// # Errors
-    /// The runtime cannot be reached, or refused, as it does a name that is no image's.
+    /// The runtime cannot be reached, or refused.
     pub fn image(&self, reference: &str) -> Result<Option<ImageSeen>, CriError> {
         let answer: messages::ImageStatusResponse = self.call(
             ("look for image", reference),
@@ -381,13 +381,10 @@ impl Cri {
         let mut client = Grpc::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let answer = self.runtime.block_on(async {
             let call = async {
-                client
-                    .ready()
-                    .await
-                    .map_err(|error| CriCause::Unreachable { endpoint: endpoint(), source: error.into() })?;
+                client.ready().await.map_err(|error| CriCause::unreachable(endpoint(), &error))?;
                 let codec: ProstCodec<Q, A> = ProstCodec::default();
                 let answer = client.unary(Request::new(request), PathAndQuery::from_static(method), codec).await;
-                answer.map_err(|status| CriCause::from_status(&self.endpoint, status))
+                answer.map_err(|status| CriCause::from_status(endpoint(), &status))
             };
             tokio::time::timeout(deadline, call).await
         });

@@ -1,5 +1,6 @@
 //! Why a call to the container runtime failed.
 
+use std::error::Error;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -27,13 +28,12 @@ pub enum CriCause {
         endpoint: String,
     },
     /// The socket is missing, refuses, or broke off. The call may have been begun if it broke off.
-    #[error("the container runtime cannot be reached at {endpoint}")]
+    #[error("the container runtime cannot be reached at {endpoint}: {reason}")]
     Unreachable {
         /// The endpoint.
         endpoint: String,
-        /// What the system or the transport says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What the system says: `No such file or directory (os error 2)`.
+        reason: String,
     },
     /// There was no answer in time. The call was cancelled; what it had begun may still come to its end.
     #[error("the container runtime at {endpoint} gave no answer within {} s", deadline.as_secs_f32())]
@@ -65,10 +65,15 @@ pub enum CriCause {
 }
 
 impl CriError {
-    /// Nothing answers there: the socket is missing, refuses, broke off or stays silent.
+    /// Nothing answers there: the socket is missing, refuses, broke off, or a question stayed unanswered. Not so a pull or a stop that
+    /// took too long: the runtime may well be there, and busy.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self.cause, CriCause::Unreachable { .. } | CriCause::Late { .. })
+        match self.cause {
+            CriCause::Unreachable { .. } => true,
+            CriCause::Late { deadline, .. } => deadline <= super::ASK,
+            _ => false,
+        }
     }
 
     /// The runtime knows no such container, Pod or image.
@@ -79,11 +84,18 @@ impl CriError {
 }
 
 impl CriCause {
+    /// What the transport says. Of its chain of errors, which repeats itself, the first cause is kept.
+    pub(super) fn unreachable(endpoint: String, mut source: &(dyn Error + 'static)) -> Self {
+        while let Some(cause) = source.source() {
+            source = cause;
+        }
+        Self::Unreachable { endpoint, reason: source.to_string() }
+    }
+
     /// What a gRPC status says. One that came over the wire has no source; one that the transport made up has.
-    pub(super) fn from_status(endpoint: &str, status: Status) -> Self {
-        let endpoint = endpoint.to_owned();
-        if std::error::Error::source(&status).is_some() {
-            return Self::Unreachable { endpoint, source: status.into() };
+    pub(super) fn from_status(endpoint: String, status: &Status) -> Self {
+        if let Some(source) = status.source() {
+            return Self::unreachable(endpoint, source);
         }
         let message = status.message().to_owned();
         match status.code() {
