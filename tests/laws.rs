@@ -436,11 +436,15 @@ impl<H: Host> Host for Refusing<'_, H> {
     fn settle(&self) -> Result<(), ApplyError> {
         self.host.settle()
     }
-    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict) -> Result<(), ApplyError> {
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
         if resource.id == *self.refuses {
             return Err(ApplyError::new("write", resource.id.0.clone(), "it fails on purpose"));
         }
-        self.host.apply(resource, seen, verdict)
+        self.host.apply(resource, seen, verdict, tell)
+    }
+
+    fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
+        self.host.keep(path, text)
     }
 }
 

@@ -155,6 +155,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::resource::Rotated;
     use crate::cluster::KeyAlgorithm;
     use crate::facts::Owner;
     use crate::observed::Mode;
@@ -172,7 +173,7 @@ mod tests {
             user: "system:node:cp1".into(),
             profile,
             issuer: CaRef { id: Id::certificate("ca"), certificate: "/pki/ca.crt".into(), key: "/pki/ca.key".into() },
-            rotated: Some(PEM.into()),
+            rotated: Some(Rotated { path: PEM.into(), required: false }),
             mode: 0o600,
             owner: Owner::default(),
             effect: Effect::None,
@@ -186,7 +187,7 @@ mod tests {
             user: user.into(),
             context: format!("{user}@kubernetes"),
             ca_is_issuer: Some(true),
-            credential: CredentialSeen::Files { certificate: path.into(), key: path.into() },
+            credential: CredentialSeen::Files { certificate: path.into(), key: path.into(), content: None },
         };
         let seen = KubeconfigSeen { content: Ok(facts), mode: Mode { mode, owner: Owner::default() } };
         judge(&spec(), Some(&seen), &IssuerState::Signs, 0)

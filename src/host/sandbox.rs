@@ -26,7 +26,8 @@ impl<F: FileSystem> Sandbox<F> {
         Self { local: Local::new(files, machine) }
     }
 
-    fn files(&self) -> &F {
+    /// The folder.
+    pub fn files(&self) -> &F {
         self.local.files()
     }
 

@@ -34,7 +34,7 @@ fn made() -> (String, String) {
     let ca = pki::issue(&ca, &key, None, NOW).unwrap();
     let spec = spec();
     let leaf = pki::issue(&spec.profile, &key, Some((&ca, &key)), NOW).unwrap();
-    let text = render(&spec, &ca, &leaf, &key.to_pem().unwrap()).to_string();
+    let text = render(&spec, &ca, Credential::Embedded { certificate: &leaf, key: &key.to_pem().unwrap() }).to_string();
     (ca, text)
 }
 
@@ -79,7 +79,7 @@ fn rotated_and_foreign_credentials_are_told_apart() {
     let with = |user: &str| inspect(format!("{}{user}", &text[..start]).as_bytes(), None).unwrap().credential;
     let files = with("    client-certificate: /k/current.pem\n    client-key: /k/current.pem\n");
     assert!(
-        matches!(files, CredentialSeen::Files { certificate, key } if certificate == key && key == "/k/current.pem")
+        matches!(files, CredentialSeen::Files { certificate, key, .. } if certificate == key && key == "/k/current.pem")
     );
     assert!(matches!(with("    token: hush\n"), CredentialSeen::Other(name) if name == "token"));
     assert!(matches!(with("    client-key-data: aHVzaA==\n"), CredentialSeen::Other(_)));

@@ -14,7 +14,8 @@ use planekeeper::engine::{self, Report};
 use planekeeper::facts::Machine;
 use planekeeper::host::files::{FileSystem, Look};
 use planekeeper::host::memory::Memory;
-use planekeeper::host::sandbox::{Sandbox, Setting};
+use planekeeper::host::local::Setting;
+use planekeeper::host::sandbox::Sandbox;
 use planekeeper::observed::Mode;
 use planekeeper::problem::Problem;
 
@@ -212,6 +213,7 @@ impl FileSystem for View<'_> {
         sync_directory(path: &str) -> ();
         create_directory(path: &str) -> ();
         set_mode(path: &str, mode: Mode) -> ();
+        link(path: &str, target: &str) -> ();
         remove_file(path: &str) -> ();
         remove_directory(path: &str) -> ();
     }
@@ -227,6 +229,7 @@ impl FileSystem for Faulty<'_> {
         sync_directory(path: &str) -> ();
         create_directory(path: &str) -> ();
         set_mode(path: &str, mode: Mode) -> ();
+        link(path: &str, target: &str) -> ();
         remove_file(path: &str) -> ();
         remove_directory(path: &str) -> ();
     }
