@@ -6,6 +6,7 @@ pub mod machine;
 pub mod memory;
 pub mod pki;
 pub mod sandbox;
+pub mod systemd;
 pub mod tokens;
 
 use crate::cluster::Cluster;

@@ -66,7 +66,7 @@ fn entry(line: &str) -> Option<(&str, bool, &str)> {
 }
 
 /// Text that a terminal shows and does not obey.
-fn plain(text: &str) -> String {
+pub(in crate::host) fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() && char != '\t' { '\u{fffd}' } else { char }).collect()
 }
 
