@@ -14,7 +14,7 @@ use planekeeper::engine::{self, Report};
 use planekeeper::host::files::{FileSystem, parent};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::{Sandbox, object_path};
-use planekeeper::host::{ApplyError, Host};
+use planekeeper::host::{ApplyError, Host, Tell};
 use planekeeper::observed::{Mode, ObserveError, Observed, Seen};
 use planekeeper::resource::{Desired, Id, Issuer, Resource, Spec, Want};
 use planekeeper::verdict::Verdict;
@@ -42,6 +42,7 @@ fn paths(resource: &Resource) -> Vec<String> {
             Spec::Kubeconfig(spec) => vec![spec.path.clone()],
             Spec::Tokens(spec) => vec![spec.path.clone()],
             Spec::Object(object) => vec![object_path(object)],
+            Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_) => unreachable!("a sandbox has none"),
         },
     }
 }

@@ -155,10 +155,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::resource::Rotated;
     use crate::cluster::KeyAlgorithm;
     use crate::facts::Owner;
     use crate::observed::Mode;
+    use crate::resource::Rotated;
     use crate::resource::{CaRef, Effect, Id, Profile};
 
     const PEM: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";

@@ -150,7 +150,7 @@ impl Live {
                 "disabled" | "masked" | "masked-runtime" => Err(unit.unit_file_state.replace("-runtime", "")),
                 _ => Ok(()),
             },
-            started: running.then_some(unit.started),
+            started: unit.main_started_at.filter(|_| running),
             reads: reads.collect(),
         }))
     }

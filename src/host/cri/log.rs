@@ -66,7 +66,7 @@ fn entry(line: &str) -> Option<(&str, bool, &str)> {
 }
 
 /// Text that a terminal shows and does not obey.
-fn plain(text: &str) -> String {
+pub(in crate::host) fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() && char != '\t' { '\u{fffd}' } else { char }).collect()
 }
 
@@ -118,7 +118,7 @@ mod tests {
     fn of_a_long_log_only_the_end_is_read_and_no_broken_entry_is_shown() {
         let mut log = String::new();
         for number in 0..10_000 {
-            log += &format!("{AT} stderr F line {number}\n");
+            log.push_str(&["", AT, " stderr F line ", &number.to_string(), "\n"].concat());
         }
         let lines = last(&log, 10_000);
         assert_eq!(lines.last().unwrap(), "line 9999");

@@ -4,6 +4,7 @@ use crate::desired::live::KUBELET;
 use crate::host::cri::{self, ContainerSeen, ContainerState};
 use crate::host::live::Live;
 use crate::host::live::gate::Containers;
+use crate::host::systemd::journal;
 use crate::resource::{Condition, GateSpec, StaticPodSpec};
 
 /// How many of the last lines of a log are shown.
@@ -14,7 +15,7 @@ impl Live {
     pub(super) fn diagnose(&self, spec: &GateSpec, why: &str) -> String {
         let more = match &spec.condition {
             Condition::StaticPod(pod) => self.of_pod(pod),
-            Condition::Url(_) | Condition::Node(_) => self.of_kubelet(),
+            Condition::Url(_) | Condition::Node(_) => of_kubelet(),
             Condition::ApiAnswers => "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned(),
             Condition::RolledOut { kind, name } => {
                 format!("; see: kubectl -n kube-system describe {} {name}", kind.to_lowercase())
@@ -26,18 +27,18 @@ impl Live {
     fn of_pod(&self, pod: &StaticPodSpec) -> String {
         let containers = Containers::read(&self.cri);
         let Ok(Some(container)) = containers.newest(pod) else {
-            return format!("; no container of it was made{}", self.of_kubelet());
+            return format!("; no container of it was made{}", of_kubelet());
         };
         let (id, log) = (short(&container.id), &container.log_path);
         let lines = std::fs::File::open(log).and_then(|file| cri::log::tail(file, LINES)).unwrap_or_default();
         let last = last_lines("its", &lines);
         format!("; container {id}: {}{last}; see {log}, crictl logs {id} and journalctl -u kubelet", state(container))
     }
+}
 
-    fn of_kubelet(&self) -> String {
-        let lines = self.systemd.journal(KUBELET, LINES);
-        format!("{}; see journalctl -u kubelet", last_lines("the kubelet's", &lines))
-    }
+fn of_kubelet() -> String {
+    let lines = journal(KUBELET, LINES).unwrap_or_default();
+    format!("{}; see journalctl -u kubelet", last_lines("the kubelet's", &lines))
 }
 
 fn last_lines(whose: &str, lines: &[String]) -> String {
