@@ -8,6 +8,7 @@ mod journal;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
+use zbus::connection::Builder;
 use zbus::export::futures_core::Stream;
 use zbus::export::serde::Serialize;
 use zbus::wire::DynamicDeserialize;
@@ -23,12 +25,12 @@ use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, Owned
 pub use error::{SystemdCause, SystemdError};
 pub use journal::journal;
 
-/// systemd's own socket, which `systemctl` uses when it is root. There is no bus behind it, so it works on hosts that have no D-Bus daemon
-/// (a minimal Debian has none) or one that is down. Only root may use it, as only root may start units.
-const PRIVATE: &str = "/run/systemd/private";
-
-/// The system bus, for those whom the private socket refuses.
+/// The system bus. systemd's own socket, which `systemctl` uses when it is root, would need no D-Bus daemon; but what systemd sends there
+/// names a sender that D-Bus allows on no bus, and zbus refuses to read it.
 const BUS: &str = "/run/dbus/system_bus_socket";
+
+/// There is this folder where systemd is process 1, and nowhere else: `sd_booted(3)`.
+const BOOTED: &str = "/run/systemd/system";
 
 /// systemd on the bus.
 const NAME: &str = "org.freedesktop.systemd1";
@@ -57,7 +59,6 @@ const JOBS_QUEUED: usize = 1024;
 /// systemd. Nothing is connected until it is asked.
 #[derive(Debug)]
 pub struct Systemd {
-    private: PathBuf,
     bus: PathBuf,
     runtime: Handle,
 }
@@ -89,12 +90,10 @@ pub struct UnitSeen {
     pub needs_reload: bool,
 }
 
-/// A connection, and how to speak on it.
+/// A connection.
 struct Link {
     connection: Connection,
     socket: String,
-    /// None on systemd's own socket.
-    destination: Option<&'static str>,
 }
 
 /// The names that a unit file is reachable by, as systemd tells of enabling: kind, link, file.
@@ -104,13 +103,13 @@ impl Systemd {
     /// The systemd of this host.
     #[must_use]
     pub fn new(runtime: Handle) -> Self {
-        Self::at(Path::new(PRIVATE), Path::new(BUS), runtime)
+        Self::at(Path::new(BUS), runtime)
     }
 
-    /// The systemd with these sockets: its own, and that of a bus that it is on.
+    /// The systemd on the bus with this socket.
     #[must_use]
-    pub fn at(private: &Path, bus: &Path, runtime: Handle) -> Self {
-        Self { private: private.to_owned(), bus: bus.to_owned(), runtime }
+    pub fn at(bus: &Path, runtime: Handle) -> Self {
+        Self { bus: bus.to_owned(), runtime }
     }
 
     /// A service unit, by its whole name (`kubelet.service`). One that does not exist is `not-found`.
@@ -215,41 +214,29 @@ impl Systemd {
         deadline: Duration,
         ask: impl AsyncFnOnce(&Link) -> Result<T, SystemdCause>,
     ) -> Result<T, SystemdError> {
-        let answer = self
-            .runtime
-            .block_on(async { tokio::time::timeout(deadline, async { ask(&self.connect().await?).await }).await });
+        let answer = self.runtime.block_on(async {
+            tokio::time::timeout(deadline, async { ask(&Link::new(&self.bus).await?).await }).await
+        });
         let answer = answer.unwrap_or(Err(SystemdCause::Late { deadline }));
         answer.map_err(|cause| SystemdError { operation, what: what.to_owned(), cause })
-    }
-
-    /// Connects: to systemd itself if it lets us, else over the bus.
-    async fn connect(&self) -> Result<Link, SystemdCause> {
-        let mut refused = None;
-        for (path, destination) in [(&self.private, None), (&self.bus, Some(NAME))] {
-            match UnixStream::connect(path).await {
-                Ok(stream) => return Link::new(stream, path, destination).await,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => refused = Some((path, error)),
-            }
-        }
-        Err(refused.map_or(SystemdCause::Absent, |(path, error)| SystemdCause::Unreachable {
-            socket: path.display().to_string(),
-            reason: error.to_string(),
-        }))
     }
 }
 
 impl Link {
-    /// Introduces us on a socket.
-    async fn new(stream: UnixStream, path: &Path, destination: Option<&'static str>) -> Result<Self, SystemdCause> {
-        let socket = path.display().to_string();
-        let broken =
-            |error: std::io::Error| SystemdCause::Unreachable { socket: socket.clone(), reason: error.to_string() };
-        let stream = stream.into_std().map_err(broken)?;
-        let builder = zbus::connection::Builder::unix_stream(stream);
-        let builder = if destination.is_none() { builder.p2p() } else { builder };
-        let connection = builder.build().await.map_err(|error| SystemdCause::new(&socket, &error))?;
-        Ok(Self { connection, socket, destination })
+    /// Connects to a bus.
+    async fn new(bus: &Path) -> Result<Self, SystemdCause> {
+        let socket = bus.display().to_string();
+        let stream = UnixStream::connect(bus).await.and_then(UnixStream::into_std);
+        let stream = stream.map_err(|error| match error.kind() {
+            ErrorKind::NotFound if Path::new(BOOTED).exists() => SystemdCause::NoBus { socket: socket.clone() },
+            ErrorKind::NotFound => SystemdCause::Absent,
+            _ => SystemdCause::Unreachable { socket: socket.clone(), reason: error.to_string() },
+        })?;
+        let connection = Builder::unix_stream(stream).build().await;
+        match connection {
+            Ok(connection) => Ok(Self { connection, socket }),
+            Err(error) => Err(SystemdCause::new(&socket, &error)),
+        }
     }
 
     /// A cause that came from this connection.
@@ -263,7 +250,7 @@ impl Link {
         Q: Serialize + zbus::DynamicType,
         A: for<'a> DynamicDeserialize<'a>,
     {
-        answer(self.connection.call_method(self.destination, MANAGER_PATH, Some(MANAGER), method, request).await)
+        answer(self.connection.call_method(Some(NAME), MANAGER_PATH, Some(MANAGER), method, request).await)
             .map_err(|error| self.cause(&error))
     }
 
@@ -274,27 +261,24 @@ impl Link {
         interface: &str,
     ) -> Result<HashMap<String, OwnedVariant>, SystemdCause> {
         let properties = Some("org.freedesktop.DBus.Properties");
-        answer(self.connection.call_method(self.destination, path, properties, "GetAll", &interface).await)
+        answer(self.connection.call_method(Some(NAME), path, properties, "GetAll", &interface).await)
             .map_err(|error| self.cause(&error))
     }
 
-    /// The ends of jobs from now on. On its own socket systemd tells them unasked; on a bus somebody must have subscribed.
+    /// The ends of jobs from now on.
     async fn job_ends(&self) -> Result<MessageStream, SystemdCause> {
-        let rule = async {
-            let mut rule = MatchRule::builder()
-                .msg_type(zbus::message::Type::Signal)
-                .path(MANAGER_PATH)
-                .interface(MANAGER)
-                .member("JobRemoved");
-            if let Some(name) = self.destination {
-                rule = rule.sender(name);
-            }
-            MessageStream::for_match_rule(rule.build()?, &self.connection, NonZeroUsize::new(JOBS_QUEUED)).await
-        };
-        let ends = rule.await.map_err(|error| self.cause(&error))?;
-        if self.destination.is_some() {
-            self.ask::<_, ()>("Subscribe", &()).await?;
-        }
+        let rule = MatchRule::builder()
+            .msg_type(zbus::message::Type::Signal)
+            .sender(NAME)
+            .path(MANAGER_PATH)
+            .interface(MANAGER)
+            .member("JobRemoved")
+            .build();
+        let ends =
+            async { MessageStream::for_match_rule(rule?, &self.connection, NonZeroUsize::new(JOBS_QUEUED)).await };
+        let ends = ends.await.map_err(|error| self.cause(&error))?;
+        // systemd tells them only while somebody wants them.
+        self.ask::<_, ()>("Subscribe", &()).await?;
         Ok(ends)
     }
 }

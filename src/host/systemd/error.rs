@@ -18,13 +18,19 @@ pub struct SystemdError {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SystemdCause {
-    /// There is no socket to speak to systemd at.
+    /// systemd is not what runs this host.
     #[error(
         "this host has no systemd on D-Bus: planekeeper starts the kubelet through systemd; start it by your init system, and keep it \
          running"
     )]
     Absent,
-    /// The socket is there, and refuses, breaks off, or lets only root in.
+    /// systemd runs, and there is no system bus.
+    #[error("there is no system bus at {socket} to speak to systemd on: install and start D-Bus (the package `dbus`)")]
+    NoBus {
+        /// The socket that is missing.
+        socket: String,
+    },
+    /// The socket is there, and refuses or breaks off.
     #[error("systemd cannot be reached at {socket}: {reason}")]
     Unreachable {
         /// The socket.
@@ -63,7 +69,7 @@ pub enum SystemdCause {
 }
 
 impl SystemdError {
-    /// The host has no systemd, or it keeps silent: nothing can be said of any unit.
+    /// Another init system, or none, runs this host.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self.cause, SystemdCause::Absent)
