@@ -95,7 +95,7 @@ class Host:
     def command(self, words):
         """The command line by which this machine runs a command on the host."""
         environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd=/"]
+        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd"]
         return ["nsenter", f"--target={self.process()}", *spaces, "--", "/usr/bin/env", "-i", *environment, *map(str, words)]
 
     def join(self):
@@ -169,7 +169,7 @@ class Host:
             return  # a reboot: they are the host's own now
         (etc / "hostname").write_text(f"{self.name}\n")
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{network.address(number)} {self.name}\n")
-        (etc / "resolv.conf").write_text(f"nameserver {network.address(1)}\n")
+        (etc / "resolv.conf").write_text(f"nameserver {network.NO_NAME_SERVER}\n")
         (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
         ipam = {"type": "host-local", "ranges": [[{"subnet": network.pod_subnet(number)}]], "routes": [{"dst": "0.0.0.0/0"}]}
         plugins = [{"type": "ptp", "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]
