@@ -93,20 +93,20 @@ class Host:
         return process
 
     def command(self, words):
-        """The command line by which this machine runs a command on the host."""
+        """The command line by which this machine runs a command on the host. It ends with the host at the latest."""
         environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
         spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd"]
-        return ["nsenter", f"--target={self.process()}", *spaces, "--", "/usr/bin/env", "-i", *environment, *map(str, words)]
-
-    def join(self):
-        """Makes this process, and what it starts, one that ends with the host at the latest."""
-        cgroups.join(f"{self.group}/outside", os.getpid())
+        enter = ["nsenter", f"--target={self.process()}", *spaces, "--", "/usr/bin/env", "-i", *environment, *map(str, words)]
+        return cgroups.inside(f"{self.group}/outside", enter)
 
     def run(self, words, timeout=300, **options):
-        """Runs a command on the host: subprocess.run with texts, which captures what is printed unless told otherwise."""
+        """Runs a command on the host: subprocess.run with texts, which captures what is printed unless told otherwise.
+
+        A command that takes more than `timeout` seconds is no longer waited for, but goes on, on the host.
+        """
         if not {"stdout", "stderr", "capture_output"}.intersection(options):
             options["capture_output"] = True
-        return subprocess.run(self.command(words), timeout=timeout, text=True, preexec_fn=self.join, **options)
+        return subprocess.run(self.command(words), timeout=timeout, text=True, **options)
 
     def reboot(self):
         """Cuts the power and boots again. The disk and the address stay; nothing else does."""
@@ -154,13 +154,14 @@ class Host:
         self.save(state)
         self.configure_network(state["number"])
         cgroups.make(self.group)
-        state["process"] = self.start(state["layers"])
+        starter = self.start(state["layers"])
+        state["process"] = self.first_process(starter)
         self.save(state)
         root = self.folder / "root"
         root.unlink(missing_ok=True)
         root.symlink_to(f"/proc/{state['process']}/root")
         (self.folder / "pid").unlink()  # it goes on from here
-        self.wait("systemd to be up", self.booted)
+        self.wait("systemd to be up", self.booted, starter)
 
     def configure_network(self, number):
         """The files that depend on the host's name and address."""
@@ -177,19 +178,21 @@ class Host:
         (etc / "cni/net.d/10-pods.conflist").write_text(json.dumps(pods, indent=2) + "\n")
 
     def start(self, layers):
-        """Starts what becomes the host's process 1, and returns its number. script(1) gives it a terminal as its console."""
+        """Starts what becomes the host's process 1, below script(1), which gives it a terminal as its console."""
         (self.folder / "pid").unlink(missing_ok=True)
         mounts = "\n".join(f"{hierarchy.path} {hierarchy.kind} {hierarchy.options}" for hierarchy in cgroups.hierarchies())
         spaces = ["unshare", "--cgroup", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child", "--propagation", "private"]
         init = [cache.HACK / "lib/host-init", self.folder, ":".join(layers)]
         words = ["nsenter", f"--net=/run/netns/{self.namespace}", *spaces, *init]
         script = ["script", "--quiet", "--flush", "--append", "--command", shlex.join(map(str, words)), self.folder / "console.log"]
-        subprocess.Popen(
-            script, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            env={"PATH": PATH, "SHELL": "/bin/sh", "CGROUPS": mounts},
-            preexec_fn=lambda: cgroups.join(f"{self.group}/host", os.getpid()))
+        return subprocess.Popen(
+            cgroups.inside(f"{self.group}/host", script), env={"PATH": PATH, "SHELL": "/bin/sh", "CGROUPS": mounts},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def first_process(self, starter):
+        """The number of the host's process 1, once it is in its namespaces and alone in its group."""
         file = self.folder / "pid"
-        self.wait("its process 1", lambda: file.exists() and file.read_text().endswith("\n"))
+        self.wait("its process 1", lambda: file.exists() and file.read_text().endswith("\n"), starter)
         process = int(file.read_text())
         # Only process 1 may be in the group that the host sees as its root: version 2 asks for that.
         for other in cgroups.processes(f"{self.group}/host") - {process}:
@@ -198,13 +201,13 @@ class Host:
 
     def booted(self):
         active = ["systemctl", "is-active", "--quiet", "multi-user.target", "containerd"]
-        return self.run(active, timeout=SECONDS_TO_BOOT).returncode == 0
+        return self.running and self.run(active, timeout=SECONDS_TO_BOOT).returncode == 0
 
-    def wait(self, what, done):
-        """Waits for a part of the boot; the host may end before it comes to that."""
+    def wait(self, what, done, starter):
+        """Waits for a part of the boot; the host, and with it `starter`, may end before it comes to that."""
         end = time.monotonic() + SECONDS_TO_BOOT
         while not done():
-            if not cgroups.processes(self.group) or time.monotonic() > end:
+            if starter.poll() is not None or time.monotonic() > end:
                 console = self.folder / "console.log"
                 lines = console.read_text(errors="replace").splitlines() if console.exists() else []
                 raise HostError("\n".join([f"host {self.name} does not boot: waited for {what}; its console:", *lines[-15:]]))
@@ -245,9 +248,11 @@ def hosts():
 
 def image_store():
     """containerd's folder with the images in it, made once by a host that imports them."""
+    name = host_base.store_name()
+
     def make(folder):
         cache.say("importing the images, once")
-        with Host.up(f"images-{uuid.uuid4().hex[:8]}", images=False) as host:
+        with Host.up(name.removeprefix("host-"), images=False) as host:
             for archive in host_base.archives():
                 with open(archive) as tar:
                     done = host.run(["ctr", "--namespace=k8s.io", "images", "import", "--local", "-"], stdin=tar)
@@ -255,4 +260,4 @@ def image_store():
                     raise HostError(f"{archive} cannot be imported: {done.stderr.strip()}")
             host.run(["systemctl", "stop", "containerd"], check=True)
             shutil.copytree(host.folder / "containerd", folder / "containerd", symlinks=True, copy_function=os.link)
-    return cache.kept(host_base.store_name(), make) / "containerd"
+    return cache.kept(name, make) / "containerd"
