@@ -42,6 +42,7 @@ class Host:
         self.name = name
         self.folder = HOSTS / name
         self.group = self.namespace = f"planekeeper-{name}"
+        self.starter = None  # where this process booted the host: what it lives and ends below
 
     @classmethod
     def up(cls, name, kubelet=cache.NEWEST, images=True):
@@ -125,6 +126,9 @@ class Host:
     def power_off(self):
         if left := cgroups.end(self.group):
             raise HostError(f"host {self.name}: the kernel does not let go of {left[0]}")
+        if self.starter:
+            self.starter.wait()
+            self.starter = None
 
     def remove(self):
         number = self.state["number"] if (self.folder / "host.json").exists() else None
@@ -154,14 +158,14 @@ class Host:
         self.save(state)
         self.configure_network(state["number"])
         cgroups.make(self.group)
-        starter = self.start(state["layers"])
-        state["process"] = self.first_process(starter)
+        self.starter = self.start(state["layers"])
+        state["process"] = self.first_process()
         self.save(state)
         root = self.folder / "root"
         root.unlink(missing_ok=True)
         root.symlink_to(f"/proc/{state['process']}/root")
         (self.folder / "pid").unlink()  # it goes on from here
-        self.wait("systemd to be up", self.booted, starter)
+        self.wait("systemd to be up", self.booted)
 
     def configure_network(self, number):
         """The files that depend on the host's name and address."""
@@ -189,10 +193,10 @@ class Host:
             cgroups.inside(f"{self.group}/host", script), env={"PATH": PATH, "SHELL": "/bin/sh", "CGROUPS": mounts},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
-    def first_process(self, starter):
+    def first_process(self):
         """The number of the host's process 1, once it is in its namespaces and alone in its group."""
         file = self.folder / "pid"
-        self.wait("its process 1", lambda: file.exists() and file.read_text().endswith("\n"), starter)
+        self.wait("its process 1", lambda: file.exists() and file.read_text().endswith("\n"))
         process = int(file.read_text())
         # Only process 1 may be in the group that the host sees as its root: version 2 asks for that.
         for other in cgroups.processes(f"{self.group}/host") - {process}:
@@ -203,11 +207,11 @@ class Host:
         active = ["systemctl", "is-active", "--quiet", "multi-user.target", "containerd"]
         return self.running and self.run(active, timeout=SECONDS_TO_BOOT).returncode == 0
 
-    def wait(self, what, done, starter):
-        """Waits for a part of the boot; the host, and with it `starter`, may end before it comes to that."""
+    def wait(self, what, done):
+        """Waits for a part of the boot; the host, and with it its starter, may end before it comes to that."""
         end = time.monotonic() + SECONDS_TO_BOOT
         while not done():
-            if starter.poll() is not None or time.monotonic() > end:
+            if self.starter.poll() is not None or time.monotonic() > end:
                 console = self.folder / "console.log"
                 lines = console.read_text(errors="replace").splitlines() if console.exists() else []
                 raise HostError("\n".join([f"host {self.name} does not boot: waited for {what}; its console:", *lines[-15:]]))
