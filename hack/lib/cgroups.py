@@ -66,6 +66,13 @@ def join(group, process):
         write(hierarchy.path / group / "cgroup.procs", str(process))
 
 
+def inside(group, words):
+    """The command line that runs another one in a group."""
+    files = " ".join(f"{hierarchy.path}/{group}/cgroup.procs" for hierarchy in hierarchies())
+    join_all = 'for file in $1; do echo $$ >"$file"; done 2>/dev/null; shift; exec "$@"'
+    return ["/bin/sh", "-c", join_all, "cgroups.inside", files, *map(str, words)]
+
+
 def write(path, text):
     try:
         path.write_text(text)

@@ -42,6 +42,7 @@ class Host:
         self.name = name
         self.folder = HOSTS / name
         self.group = self.namespace = f"planekeeper-{name}"
+        self.starter = None  # where this process booted the host: what it lives and ends below
 
     @classmethod
     def up(cls, name, kubelet=cache.NEWEST, images=True):
@@ -93,20 +94,20 @@ class Host:
         return process
 
     def command(self, words):
-        """The command line by which this machine runs a command on the host."""
+        """The command line by which this machine runs a command on the host. It ends with the host at the latest."""
         environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd=/"]
-        return ["nsenter", f"--target={self.process()}", *spaces, "--", "/usr/bin/env", "-i", *environment, *map(str, words)]
-
-    def join(self):
-        """Makes this process, and what it starts, one that ends with the host at the latest."""
-        cgroups.join(f"{self.group}/outside", os.getpid())
+        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd"]
+        enter = ["nsenter", f"--target={self.process()}", *spaces, "--", "/usr/bin/env", "-i", *environment, *map(str, words)]
+        return cgroups.inside(f"{self.group}/outside", enter)
 
     def run(self, words, timeout=300, **options):
-        """Runs a command on the host: subprocess.run with texts, which captures what is printed unless told otherwise."""
+        """Runs a command on the host: subprocess.run with texts, which captures what is printed unless told otherwise.
+
+        A command that takes more than `timeout` seconds is no longer waited for, but goes on, on the host.
+        """
         if not {"stdout", "stderr", "capture_output"}.intersection(options):
             options["capture_output"] = True
-        return subprocess.run(self.command(words), timeout=timeout, text=True, preexec_fn=self.join, **options)
+        return subprocess.run(self.command(words), timeout=timeout, text=True, **options)
 
     def reboot(self):
         """Cuts the power and boots again. The disk and the address stay; nothing else does."""
@@ -125,6 +126,9 @@ class Host:
     def power_off(self):
         if left := cgroups.end(self.group):
             raise HostError(f"host {self.name}: the kernel does not let go of {left[0]}")
+        if self.starter:
+            self.starter.wait()
+            self.starter = None
 
     def remove(self):
         number = self.state["number"] if (self.folder / "host.json").exists() else None
@@ -154,7 +158,8 @@ class Host:
         self.save(state)
         self.configure_network(state["number"])
         cgroups.make(self.group)
-        state["process"] = self.start(state["layers"])
+        self.starter = self.start(state["layers"])
+        state["process"] = self.first_process()
         self.save(state)
         root = self.folder / "root"
         root.unlink(missing_ok=True)
@@ -169,7 +174,7 @@ class Host:
             return  # a reboot: they are the host's own now
         (etc / "hostname").write_text(f"{self.name}\n")
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{network.address(number)} {self.name}\n")
-        (etc / "resolv.conf").write_text(f"nameserver {network.address(1)}\n")
+        (etc / "resolv.conf").write_text(f"nameserver {network.NO_NAME_SERVER}\n")
         (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
         ipam = {"type": "host-local", "ranges": [[{"subnet": network.pod_subnet(number)}]], "routes": [{"dst": "0.0.0.0/0"}]}
         plugins = [{"type": "ptp", "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]
@@ -177,17 +182,19 @@ class Host:
         (etc / "cni/net.d/10-pods.conflist").write_text(json.dumps(pods, indent=2) + "\n")
 
     def start(self, layers):
-        """Starts what becomes the host's process 1, and returns its number. script(1) gives it a terminal as its console."""
+        """Starts what becomes the host's process 1, below script(1), which gives it a terminal as its console."""
         (self.folder / "pid").unlink(missing_ok=True)
         mounts = "\n".join(f"{hierarchy.path} {hierarchy.kind} {hierarchy.options}" for hierarchy in cgroups.hierarchies())
         spaces = ["unshare", "--cgroup", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child", "--propagation", "private"]
         init = [cache.HACK / "lib/host-init", self.folder, ":".join(layers)]
         words = ["nsenter", f"--net=/run/netns/{self.namespace}", *spaces, *init]
         script = ["script", "--quiet", "--flush", "--append", "--command", shlex.join(map(str, words)), self.folder / "console.log"]
-        subprocess.Popen(
-            script, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            env={"PATH": PATH, "SHELL": "/bin/sh", "CGROUPS": mounts},
-            preexec_fn=lambda: cgroups.join(f"{self.group}/host", os.getpid()))
+        return subprocess.Popen(
+            cgroups.inside(f"{self.group}/host", script), env={"PATH": PATH, "SHELL": "/bin/sh", "CGROUPS": mounts},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def first_process(self):
+        """The number of the host's process 1, once it is in its namespaces and alone in its group."""
         file = self.folder / "pid"
         self.wait("its process 1", lambda: file.exists() and file.read_text().endswith("\n"))
         process = int(file.read_text())
@@ -198,13 +205,13 @@ class Host:
 
     def booted(self):
         active = ["systemctl", "is-active", "--quiet", "multi-user.target", "containerd"]
-        return self.run(active, timeout=SECONDS_TO_BOOT).returncode == 0
+        return self.running and self.run(active, timeout=SECONDS_TO_BOOT).returncode == 0
 
     def wait(self, what, done):
-        """Waits for a part of the boot; the host may end before it comes to that."""
+        """Waits for a part of the boot; the host, and with it its starter, may end before it comes to that."""
         end = time.monotonic() + SECONDS_TO_BOOT
         while not done():
-            if not cgroups.processes(self.group) or time.monotonic() > end:
+            if self.starter.poll() is not None or time.monotonic() > end:
                 console = self.folder / "console.log"
                 lines = console.read_text(errors="replace").splitlines() if console.exists() else []
                 raise HostError("\n".join([f"host {self.name} does not boot: waited for {what}; its console:", *lines[-15:]]))
@@ -245,9 +252,11 @@ def hosts():
 
 def image_store():
     """containerd's folder with the images in it, made once by a host that imports them."""
+    name = host_base.store_name()
+
     def make(folder):
         cache.say("importing the images, once")
-        with Host.up(f"images-{uuid.uuid4().hex[:8]}", images=False) as host:
+        with Host.up(name.removeprefix("host-"), images=False) as host:
             for archive in host_base.archives():
                 with open(archive) as tar:
                     done = host.run(["ctr", "--namespace=k8s.io", "images", "import", "--local", "-"], stdin=tar)
@@ -255,4 +264,4 @@ def image_store():
                     raise HostError(f"{archive} cannot be imported: {done.stderr.strip()}")
             host.run(["systemctl", "stop", "containerd"], check=True)
             shutil.copytree(host.folder / "containerd", folder / "containerd", symlinks=True, copy_function=os.link)
-    return cache.kept(host_base.store_name(), make) / "containerd"
+    return cache.kept(name, make) / "containerd"

@@ -8,7 +8,7 @@ import tempfile
 import cache
 import cgroups
 
-TOOLS = ("debootstrap", "ip", "nsenter", "unshare", "script", "mount", "pivot_root", "sysctl", "cc", "go")
+TOOLS = ("debootstrap", "ip", "nsenter", "unshare", "script", "mount", "pivot_root", "sysctl", "cc", "pkg-config", "go")
 
 
 def reason():

@@ -58,9 +58,7 @@ def able():
 
 def run(arguments):
     """Becomes the command, so that its input, its exit code and its signals are its own."""
-    host = Host(arguments.name)
-    words = host.command(arguments.words)
-    host.join()
+    words = Host(arguments.name).command(arguments.words)
     os.execvp(words[0], words)
 
 
@@ -69,7 +67,7 @@ def cluster(arguments):
     host = Host.up(arguments.name)
     kubeadm_init.write_configuration(host)
     words = ["kubeadm", "init", f"--config={kubeadm_init.CONFIGURATION}", *arguments.flags]
-    return subprocess.run(host.command(words), preexec_fn=host.join).returncode
+    return subprocess.run(host.command(words)).returncode
 
 
 def reboot(arguments):

@@ -11,6 +11,7 @@ import cache
 SWITCH, MACHINE = "planekeeper", "planekeeper0"
 PREFIX = "10.250.0."
 NUMBERS = range(10, 50)  # of hosts: the last byte of their addresses, the third of those of their Pods
+NO_NAME_SERVER = "192.0.2.53"  # hosts have no route there: a name that is not the cluster's is refused at once
 LOCK = pathlib.Path("/run/lock/planekeeper-network.lock")  # addresses are the machine's, not a cache folder's
 
 
@@ -47,7 +48,7 @@ def plug_in(namespace, number=None):
         others = [other for other in NUMBERS if other != number]
         ip(f"-n {namespace} -batch -", "\n".join([
             "link set lo up", f"address add {address(number)}/24 dev eth0", "link set eth0 up", f"route add default via {address(1)}",
-            *(f"route add {pod_subnet(other)} via {address(other)}" for other in others)]))
+            f"route add unreachable {NO_NAME_SERVER}", *(f"route add {pod_subnet(other)} via {address(other)}" for other in others)]))
     return number
 
 
