@@ -8,7 +8,6 @@ pub mod log;
 mod messages;
 mod seen;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prost::Message;
@@ -20,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 pub use error::{CriCause, CriError};
+pub use seen::{ContainerSeen, ContainerState, ImageSeen, PodSeen, RuntimeCondition, RuntimeVersion, Scope};
 
 /// How long a question may take. They are answered from the runtime's memory, in milliseconds on a quiet host; kubeadm gives two
 /// seconds, which a host that boots or pulls images can exceed.
@@ -44,127 +44,6 @@ pub struct Cri {
     runtime: Handle,
     /// None where the endpoint is no Unix socket's.
     channel: Option<Channel>,
-}
-
-/// Who the runtime is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimeVersion {
-    /// `containerd`, `cri-o`.
-    pub name: String,
-    /// Its version, as it spells it.
-    pub version: String,
-    /// The version of CRI: `v1`.
-    pub api: String,
-}
-
-/// A condition of the runtime. `RuntimeReady` and `NetworkReady` are always there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimeCondition {
-    /// Its type: `RuntimeReady`, `NetworkReady`.
-    pub name: String,
-    /// It holds.
-    pub status: bool,
-    /// Why not, in one word.
-    pub reason: String,
-    /// Why not, for people.
-    pub message: String,
-}
-
-/// An image on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSeen {
-    /// The digest of its configuration.
-    pub id: String,
-    /// Its names with tags: `registry.k8s.io/pause:3.10.2`.
-    pub tags: Vec<String>,
-    /// Its names with digests.
-    pub digests: Vec<String>,
-    /// Bytes, as the runtime counts them: of what was downloaded, or of what that became.
-    pub size: u64,
-}
-
-/// Which Pods and containers are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope<'a> {
-    /// Everything that the runtime runs through CRI.
-    All,
-    /// What the kubelet made for Pods of one namespace, by its label `io.kubernetes.pod.namespace`.
-    Namespace(&'a str),
-}
-
-/// A Pod's sandbox. The kubelet makes another when it restarts the Pod as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodSeen {
-    /// The runtime's id of the sandbox.
-    pub id: String,
-    /// The Pod's name; a static Pod's has the node's name at its end.
-    pub name: String,
-    /// The Pod's namespace.
-    pub namespace: String,
-    /// The Pod's uid; a static Pod's is the hash of its manifest (annotation `kubernetes.io/config.hash`).
-    pub uid: String,
-    /// The sandbox is up (`SANDBOX_READY`).
-    pub ready: bool,
-    /// When it was made, in nanoseconds since 1970.
-    pub created_at: i64,
-    /// The Pod's labels, and the kubelet's.
-    pub labels: BTreeMap<String, String>,
-    /// The Pod's annotations, and the kubelet's.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContainerState {
-    /// It was made and not started.
-    Created,
-    /// It runs.
-    Running,
-    /// It ended.
-    Exited,
-    /// The runtime does not know, or says what CRI v1 has no word for.
-    Unknown,
-}
-
-/// A container of a Pod. The kubelet makes another for every restart, and keeps some of the dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerSeen {
-    /// The runtime's id.
-    pub id: String,
-    /// The id of the sandbox that it belongs to.
-    pub pod: String,
-    /// Its name in the Pod: `kube-apiserver`.
-    pub name: String,
-    /// The image as the Pod names it, where the runtime tells; else as the runtime does.
-    pub image: String,
-    /// The image that runs, with digest or as an id.
-    pub image_ref: String,
-    /// What it does.
-    pub state: ContainerState,
-    /// When it was made, in nanoseconds since 1970.
-    pub created_at: i64,
-    /// When it was started, in nanoseconds since 1970; none where it was not.
-    pub started_at: Option<i64>,
-    /// When it ended, in nanoseconds since 1970; none where it did not.
-    pub finished_at: Option<i64>,
-    /// Its exit code; 0 while it has none.
-    pub exit_code: i32,
-    /// Why it is in this state, in one word: `Completed`, `Error`, `OOMKilled`.
-    pub reason: String,
-    /// Why it is in this state, for people.
-    pub message: String,
-    /// How often the kubelet has restarted it, by its annotation `io.kubernetes.container.restartCount`; 0 without.
-    pub restarts: u32,
-    /// Its log on the host; empty where there is none. [`log::tail`] reads it.
-    pub log_path: String,
-    /// The process on the host; none where nothing runs or the runtime does not tell.
-    pub pid: Option<u32>,
-    /// The program and its arguments; empty where the runtime does not tell.
-    pub command: Vec<String>,
-    /// The kubelet's labels, such as `io.kubernetes.pod.name`.
-    pub labels: BTreeMap<String, String>,
-    /// The kubelet's annotations, such as `io.kubernetes.container.hash`.
-    pub annotations: BTreeMap<String, String>,
 }
 
 impl Cri {
@@ -398,4 +277,55 @@ impl Cri {
 /// An image, as it is asked for.
 fn spec(reference: &str) -> messages::ImageSpec {
     messages::ImageSpec { image: reference.to_owned(), ..messages::ImageSpec::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use tokio::runtime::{Builder, Runtime};
+
+    fn runtime() -> Runtime {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn a_runtime_that_is_not_there_is_told_apart_with_the_place_and_the_reason() {
+        let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+        let path = folder.path().join("containerd.sock");
+        let endpoint = format!("unix://{}", path.display());
+        let cri = Cri::new(&endpoint, runtime.handle().clone());
+        let missing = cri.pull("registry.k8s.io/pause:3.10.2").unwrap_err();
+        assert!(missing.is_unreachable() && !missing.is_not_found());
+        assert_eq!(missing.to_string(), "cannot pull registry.k8s.io/pause:3.10.2");
+        let reason = "No such file or directory (os error 2)";
+        assert_eq!(
+            missing.cause.to_string(),
+            format!("the container runtime cannot be reached at {endpoint}: {reason}")
+        );
+        drop(UnixListener::bind(&path).unwrap()); // the socket's file stays
+        let refused = cri.version().unwrap_err();
+        assert!(refused.is_unreachable() && refused.cause.to_string().contains("refused"), "{refused:?}");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_socket_is_told_by_the_first_call() {
+        let runtime = runtime();
+        for endpoint in ["tcp://127.0.0.1:1", "npipe:////./pipe/containerd", "unix://run/x", ""] {
+            let error = Cri::new(endpoint, runtime.handle().clone()).version().unwrap_err();
+            assert!(matches!(error.cause, CriCause::Endpoint { .. }), "{endpoint}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_silence_and_from_a_runtime_without_cri() {
+        let cause = |code, text: &str| CriCause::from_status("unix:///x".to_owned(), &tonic::Status::new(code, text));
+        // One that came over the wire is the runtime's own word, whatever its code.
+        assert!(matches!(cause(tonic::Code::Unavailable, "busy"), CriCause::Refused { .. }));
+        assert!(matches!(cause(tonic::Code::Unimplemented, "unknown service"), CriCause::NotServed { .. }));
+        let error = |cause| CriError { operation: "stop container", what: "x".to_owned(), cause };
+        assert!(error(cause(tonic::Code::NotFound, "gone")).is_not_found());
+        let late = |deadline| error(CriCause::Late { endpoint: String::new(), deadline });
+        assert!(late(ASK).is_unreachable() && !late(PULL).is_unreachable());
+    }
 }

@@ -84,7 +84,7 @@ pub struct UnitSeen {
     pub main_code: i32,
     /// Its exit code or signal.
     pub main_status: i32,
-    /// How often systemd restarted it by itself since it was started.
+    /// How often systemd restarted it by itself. A restart by hand between two of them does not begin the count anew.
     pub restarts: u32,
     /// Its files have changed since systemd read them: [`Systemd::reload`] is needed before they count.
     pub needs_reload: bool,
@@ -316,5 +316,59 @@ impl UnitSeen {
             restarts: service.get("NRestarts"),
             needs_reload: unit.get("NeedDaemonReload"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
+
+    fn runtime() -> Runtime {
+        RuntimeBuilder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn a_host_without_systemd_is_told_so_and_what_to_do() {
+        if Path::new(BOOTED).exists() {
+            return; // systemd runs this machine
+        }
+        let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+        let systemd = Systemd::at(&folder.path().join("none"), runtime.handle().clone());
+        let error = systemd.restart("kubelet.service").unwrap_err();
+        assert!(error.is_absent());
+        assert_eq!(error.to_string(), "cannot restart kubelet.service");
+        assert!(error.cause.to_string().contains("start it by your init system"), "{}", error.cause);
+    }
+
+    #[test]
+    fn a_socket_that_refuses_is_not_taken_for_a_host_without_systemd() {
+        let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+        let path = folder.path().join("bus");
+        drop(UnixListener::bind(&path).unwrap()); // the socket's file stays
+        let error = Systemd::at(&path, runtime.handle().clone()).unit("kubelet.service").unwrap_err();
+        assert!(!error.is_absent());
+        assert!(matches!(error.cause, SystemdCause::Unreachable { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn properties_that_a_systemd_lacks_are_empty_and_zero_is_no_process_and_no_time() {
+        let none = || Properties(HashMap::new());
+        let seen = UnitSeen::new(&none(), &none());
+        assert_eq!((seen.active_state.as_str(), seen.main_pid, seen.main_started_at), ("", None, None));
+        let property = |name: &str, value: zbus::Variant<'static>| (name.to_owned(), value.try_into().unwrap());
+        let unit =
+            HashMap::from([property("ActiveState", "activating".into()), property("NeedDaemonReload", true.into())]);
+        let service = HashMap::from([
+            property("MainPID", 17_u32.into()),
+            property("ExecMainStartTimestamp", 1_795_377_131_942_756_u64.into()),
+            property("ExecMainStatus", 255_i32.into()),
+            property("NRestarts", 4_u32.into()),
+        ]);
+        let seen = UnitSeen::new(&Properties(unit), &Properties(service));
+        assert_eq!((seen.active_state.as_str(), seen.needs_reload), ("activating", true));
+        assert_eq!((seen.main_pid, seen.main_started_at), (Some(17), Some(1_795_377_131_942_756)));
+        assert_eq!((seen.main_status, seen.restarts), (255, 4));
     }
 }

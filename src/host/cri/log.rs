@@ -10,7 +10,7 @@ const TAIL_BYTES_MAX: u64 = 64 * 1024;
 
 /// The last lines of a log, oldest first, without time and stream. Characters that would steer a terminal are replaced.
 ///
-/// At most [`TAIL_BYTES_MAX`] bytes of the file are looked at; a line that began before them lacks its beginning.
+/// At most 64 KiB of the file are looked at; a line that began before them lacks its beginning.
 ///
 /// # Errors
 /// The log could not be read.
@@ -116,10 +116,8 @@ mod tests {
 
     #[test]
     fn of_a_long_log_only_the_end_is_read_and_no_broken_entry_is_shown() {
-        let mut log = String::new();
-        for number in 0..10_000 {
-            log.push_str(&["", AT, " stderr F line ", &number.to_string(), "\n"].concat());
-        }
+        let log: String =
+            (0..10_000).map(|number| format!("{AT} stderr F line {number}")).collect::<Vec<_>>().join("\n");
         let lines = last(&log, 10_000);
         assert_eq!(lines.last().unwrap(), "line 9999");
         assert!(lines.iter().all(|line| line.starts_with("line ")), "{}", lines[0]);
