@@ -8,6 +8,7 @@ pub mod pki;
 pub mod probe;
 pub mod sandbox;
 pub mod tokens;
+pub mod upload_certs;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;
