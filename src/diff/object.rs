@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::verdict::{Difference, Verdict};
 
 use super::node;
+use super::owned::without_defaults;
 use super::value::{self, Extent};
 
 /// Everything that is wanted of an object is there. Fields that are not named belong to others.
@@ -16,7 +17,7 @@ pub fn judge(wanted: &Value, seen: Option<&Value>) -> Verdict {
     let mut differences = if wanted["kind"] == "Node" {
         value::differences(seen, &with_taints_of_others(wanted, seen), Extent::Subset)
     } else {
-        value::differences(seen, wanted, Extent::Subset)
+        value::differences(seen, &without_defaults(wanted, seen), Extent::Subset)
     };
     if wanted["kind"] == "Secret" {
         differences.iter_mut().for_each(hide);
