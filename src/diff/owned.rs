@@ -23,6 +23,10 @@ fn sets(entry: &Value) -> bool {
 
 fn pruned(wanted: &Value, owned: &[&Value]) -> Value {
     let Some(fields) = wanted.as_object() else { return wanted.clone() };
+    // Who owns a map as a whole, a selector say, owns all that is in it.
+    if owned.iter().any(|fields| fields.as_object().is_some_and(serde_json::Map::is_empty)) {
+        return wanted.clone();
+    }
     let mut kept = serde_json::Map::new();
     for (key, value) in fields {
         let name = format!("f:{key}");
@@ -48,6 +52,9 @@ mod tests {
             owner("planekeeper", "Update", json!({"f:history": {}})),
             owner("kubectl", "Update", json!({"f:note": {}})),
         ]}});
+        let selector = json!({"spec": {"selector": {"x": null}}});
+        let whole = json!({"metadata": {"managedFields": [owner("kubectl", "Update", json!({"f:selector": {}}))]}});
+        assert_eq!(without_defaults(&selector, &whole), selector);
         let left = json!({"spec": {"replicas": 2, "strategy": {}, "note": null}});
         assert_eq!(without_defaults(&wanted, &seen), left);
         assert_eq!(without_defaults(&wanted, &json!({"metadata": {}})), wanted);
