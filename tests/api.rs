@@ -186,9 +186,13 @@ fn a_real_api_server_takes_every_object_once_and_finds_nothing_to_change_the_sec
     both.apply(&binding, None).unwrap();
     eventually("the binding is in force", || admin.get(&binding).is_ok());
 
-    objects.iter().for_each(|object| admin.apply(object, None).unwrap());
+    for object in &objects {
+        admin.apply(object, None).unwrap();
+    }
     let first = look(&admin, &objects);
-    objects.iter().for_each(|object| admin.apply(object, None).unwrap());
+    for object in &objects {
+        admin.apply(object, None).unwrap();
+    }
     for ((wanted, before), live) in objects.iter().zip(&first).zip(&look(&admin, &objects)) {
         assert_eq!(before["metadata"]["resourceVersion"], live["metadata"]["resourceVersion"], "{wanted}");
         let verdict = object::judge(wanted, Some(live));
