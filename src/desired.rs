@@ -23,6 +23,7 @@ pub mod pki;
 pub mod rbac;
 pub mod scheduler;
 pub mod static_pod;
+pub mod upload_certs;
 pub mod upload_config;
 pub mod volumes;
 

@@ -9,6 +9,7 @@ pub mod kubeconfig;
 pub mod mode;
 pub mod node;
 pub mod object;
+pub mod owned;
 pub mod tokens;
 pub mod unit;
 pub mod value;

@@ -12,6 +12,7 @@ pub mod probe;
 pub mod sandbox;
 pub mod systemd;
 pub mod tokens;
+pub mod upload_certs;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;

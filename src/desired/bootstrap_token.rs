@@ -102,7 +102,7 @@ fn secret_name(id: &str) -> String {
 }
 
 /// The Secret by which the API server knows a token.
-fn secret(token: &BootstrapToken, named: &Token, ends: Option<i64>) -> Value {
+pub(super) fn secret(token: &BootstrapToken, named: &Token, ends: Option<i64>) -> Value {
     let mut data = Map::new();
     let mut set = |key: String, text: &str| data.insert(key, Value::from(STANDARD.encode(text)));
     set("token-id".to_owned(), &named.id);

@@ -23,8 +23,17 @@ pub(super) fn cluster_role(name: &str, rules: &[Value]) -> Value {
 
 /// A role that reads one `ConfigMap`.
 pub(super) fn config_map_reader(namespace: &str, name: &str, config_map: &str) -> Value {
-    let mut rule = rule(&["get"], "", &["configmaps"]);
-    rule["resourceNames"] = json!([config_map]);
+    reader(namespace, name, "configmaps", config_map)
+}
+
+/// A role that reads one Secret.
+pub(super) fn secret_reader(namespace: &str, name: &str, secret: &str) -> Value {
+    reader(namespace, name, "secrets", secret)
+}
+
+fn reader(namespace: &str, name: &str, resource: &str, object: &str) -> Value {
+    let mut rule = rule(&["get"], "", &[resource]);
+    rule["resourceNames"] = json!([object]);
     json!({
         "apiVersion": API_VERSION,
         "kind": "Role",

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::verdict::{Difference, Verdict};
 
 use super::node;
+use super::owned::without_defaults;
 use super::value::{self, Extent};
 
 /// Everything that is wanted of an object is there. Fields that are not named belong to others.
@@ -16,7 +17,7 @@ pub fn judge(wanted: &Value, seen: Option<&Value>) -> Verdict {
     let mut differences = if wanted["kind"] == "Node" {
         value::differences(seen, &with_taints_of_others(wanted, seen), Extent::Subset)
     } else {
-        value::differences(seen, wanted, Extent::Subset)
+        value::differences(seen, &without_defaults(wanted, seen), Extent::Subset)
     };
     if wanted["kind"] == "Secret" {
         differences.iter_mut().for_each(hide);
@@ -29,7 +30,11 @@ fn with_taints_of_others(wanted: &Value, seen: &Value) -> Value {
     let mut whole = wanted.clone();
     if let Some(taints) = whole.pointer_mut("/spec/taints") {
         let live = &seen["spec"]["taints"];
-        *taints = node::taints(live, taints).map_or_else(|| live.clone(), Value::Array);
+        *taints = match node::taints(live, taints) {
+            None => live.clone(),
+            Some(list) if list.is_empty() => Value::Null,
+            Some(list) => Value::Array(list),
+        };
     }
     whole
 }
@@ -40,5 +45,33 @@ fn hide(difference: &mut Difference) {
         let hidden = || "(sensitive)".to_owned();
         difference.before = difference.before.as_ref().map(|_| hidden());
         difference.after = difference.after.as_ref().map(|_| hidden());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn node(taints: &Value) -> Value {
+        json!({"kind": "Node", "spec": {"taints": taints}})
+    }
+
+    #[test]
+    fn taints_that_others_set_on_a_node_are_no_difference() {
+        let ours = json!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"});
+        let theirs = json!({"key": "node.kubernetes.io/not-ready", "effect": "NoExecute", "timeAdded": "now"});
+        let fields = |seen: &Value, wanted: &Value| match judge(&node(wanted), Some(&node(seen))) {
+            Verdict::Update(differences) => differences.into_iter().map(|difference| difference.field).collect(),
+            _ => Vec::new(),
+        };
+        assert!(fields(&json!([theirs, ours]), &json!([ours])).is_empty());
+        assert!(fields(&json!([theirs]), &Value::Null).is_empty());
+        assert_eq!(fields(&json!([theirs]), &json!([ours])), [".spec.taints[node-role.kubernetes.io/control-plane]"]);
+        assert_eq!(
+            fields(&json!([theirs, ours]), &Value::Null),
+            [".spec.taints[node-role.kubernetes.io/control-plane]"]
+        );
+        assert_eq!(fields(&json!([ours]), &Value::Null), [".spec.taints"]);
     }
 }

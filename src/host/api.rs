@@ -23,11 +23,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::diff::owned::{FIELD_MANAGER, without_defaults};
+
 use call::{Again, Call};
 use kinds::Place;
 
-/// Who has set a field, as server-side apply keeps it in `managedFields`.
-pub const FIELD_MANAGER: &str = "planekeeper";
+#[cfg(test)]
+mod tests;
 
 /// Reading ends after this long, however much is read and however often it is tried.
 const READ: Duration = Duration::from_secs(10);
@@ -232,7 +234,7 @@ impl Caller {
             }
             result => result?,
         };
-        if let Some(patch) = body::leftovers(&live, wanted) {
+        if let Some(patch) = body::leftovers(&live, &without_defaults(wanted, &live)) {
             self.patch(place, MERGE, &patch, deadline).await?;
         }
         Ok(())

@@ -97,7 +97,7 @@ fn keeps(token: &IssuedToken, end: TokenEnd) -> bool {
 }
 
 /// Characters of a bootstrap token, each as likely as any other.
-fn random_text(length: usize) -> Result<String, String> {
+pub(super) fn random_text(length: usize) -> Result<String, String> {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut text = String::with_capacity(length);
     while text.len() < length {

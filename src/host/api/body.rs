@@ -99,3 +99,40 @@ fn map_patch(live: &Value, wanted: &Value) -> Map<String, Value> {
     let differs = |(key, value): &(&String, &Value)| live.get(key.as_str()).unwrap_or(&Value::Null) != *value;
     fields.filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_sets_and_what_is_to_be_absent_is_not_applied() {
+        let wanted = json!({
+            "metadata": {"name": "x", "resourceVersion": "0", "creationTimestamp": null, "annotations": {"gone": null}},
+            "spec": {"volumes": [{"name": "v", "emptyDir": {}, "x": null}], "probe": {"httpGet": {"path": null}}},
+            "status": {"number": 0},
+        });
+        let applied = applied(&wanted);
+        assert_eq!(applied, json!({"metadata": {"name": "x"}, "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}));
+    }
+
+    #[test]
+    fn what_is_left_after_an_apply_is_taken_out_without_what_others_added() {
+        let wanted = json!({"data": {"a": "1", "gone": null}, "metadata": {"annotations": {"note": null}}, "x": {"y": {"z": null}}});
+        let live = json!({"data": {"a": "1", "gone": "2"}, "metadata": {"annotations": {"note": "", "other": ""}}, "x": {"y": {"z": 1}}});
+        let patch = json!({"data": {"gone": null}, "metadata": {"annotations": {"note": null}}, "x": null});
+        assert_eq!(leftovers(&live, &wanted), Some(patch));
+        assert_eq!(leftovers(&json!({"data": {"a": "1", "more": "3"}}), &wanted), None);
+    }
+
+    #[test]
+    fn a_list_that_an_apply_merged_is_put_right_as_a_whole() {
+        let wanted = json!({"spec": {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]}});
+        let port = |name: &str, port: u16| json!({"name": name, "port": port, "protocol": "TCP"});
+        let others_too = json!({"spec": {"ports": [port("a", 1), port("b", 2), port("c", 3)]}});
+        let turned = json!({"spec": {"ports": [port("b", 2), port("a", 1)]}});
+        for live in [others_too, turned] {
+            assert_eq!(leftovers(&live, &wanted), Some(wanted.clone()), "{live}");
+        }
+        assert_eq!(leftovers(&json!({"spec": {"ports": [port("a", 1), port("b", 2)]}}), &wanted), None);
+    }
+}

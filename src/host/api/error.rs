@@ -202,6 +202,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Unreachable> {
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
             Some(Unreachable::NoRoute(error.to_string()))
         }
+        // The standard library has no kind for a name that is not known.
+        _ if error.to_string().starts_with("failed to lookup") => Some(Unreachable::NoRoute(error.to_string())),
         _ => None,
     }
 }
