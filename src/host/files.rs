@@ -46,6 +46,15 @@ pub trait FileSystem: Sync {
     fn look_through(&self, path: &str) -> io::Result<Look>;
     /// The content of a file with its mode and owner, links followed; `None` where nothing is. More than [`READ_MAX`] is an error.
     fn read(&self, path: &str) -> io::Result<Option<(Vec<u8>, Mode)>>;
+    /// What stands at a path, with its content where that is a file; at the end of its links where they are to be followed.
+    fn look_and_read(&self, path: &str, follow: bool) -> io::Result<(Look, Option<Vec<u8>>)> {
+        let looked = if follow { self.look_through(path)? } else { self.look(path)? };
+        if !matches!(looked, Look::File(_)) {
+            return Ok((looked, None));
+        }
+        // It may have gone in between.
+        Ok(self.read(path)?.map_or((Look::Absent, None), |(bytes, mode)| (Look::File(mode), Some(bytes))))
+    }
     /// The names in a folder, sorted; empty where nothing is.
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
 
@@ -262,6 +271,11 @@ impl Disk {
         self.open_at(path, OFlags::DIRECTORY | OFlags::RDONLY, Bits::empty())
     }
 
+    /// Opens a file or folder to read it. NONBLOCK: a pipe put in its place must not stop the reconciler.
+    fn open_to_read(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | flags, Bits::empty())
+    }
+
     fn look_with(&self, path: &str, flags: OFlags) -> io::Result<Look> {
         let Some(found) = absent(self.open_at(path, OFlags::PATH | flags, Bits::empty()))? else {
             return Ok(Look::Absent);
@@ -284,6 +298,16 @@ fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// All of a file that was opened.
+fn content(file: OwnedFd, stat: &rustix::fs::Stat) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(1 << 20) + 1);
+    File::from(file).take(READ_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > READ_MAX {
+        return Err(io::Error::other(format!("it is larger than {} MiB", READ_MAX >> 20)));
+    }
+    Ok(bytes)
+}
+
 fn mode_of(stat: &rustix::fs::Stat) -> Mode {
     Mode { mode: stat.st_mode & 0o7777, owner: Owner { uid: stat.st_uid, gid: stat.st_gid } }
 }
@@ -304,20 +328,33 @@ impl FileSystem for Disk {
     }
 
     fn read(&self, path: &str) -> io::Result<Option<(Vec<u8>, Mode)>> {
-        // NONBLOCK: a pipe put in a file's place must not stop the reconciler.
-        let Some(found) = absent(self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Bits::empty()))? else {
+        let Some(found) = absent(self.open_to_read(path, OFlags::empty()))? else {
             return Ok(None);
         };
         let stat = rustix::fs::fstat(&found)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("it is not a file"));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(1 << 20) + 1);
-        File::from(found).take(READ_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > READ_MAX {
-            return Err(io::Error::other(format!("it is larger than {} MiB", READ_MAX >> 20)));
+        Ok(Some((content(found, &stat)?, mode_of(&stat))))
+    }
+
+    /// A file, as most are, is opened once; whatever else stands there is looked at without opening it.
+    fn look_and_read(&self, path: &str, follow: bool) -> io::Result<(Look, Option<Vec<u8>>)> {
+        let links = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        if let Ok(found) = self.open_to_read(path, links) {
+            let stat = rustix::fs::fstat(&found)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                return Ok((Look::File(mode_of(&stat)), Some(content(found, &stat)?)));
+            }
         }
-        Ok(Some((bytes, mode_of(&stat))))
+        let looked = self.look_with(path, links)?;
+        match looked {
+            // It cannot be read, or has come just now: reading it says which.
+            Look::File(_) => {
+                Ok(self.read(path)?.map_or((Look::Absent, None), |(bytes, mode)| (Look::File(mode), Some(bytes))))
+            }
+            _ => Ok((looked, None)),
+        }
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -372,7 +409,7 @@ impl FileSystem for Disk {
     }
 
     fn set_mode(&self, path: &str, mode: Mode) -> io::Result<()> {
-        let found = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Bits::empty())?;
+        let found = self.open_to_read(path, OFlags::empty())?;
         let (uid, gid) = ids(mode.owner);
         if mode_of(&rustix::fs::fstat(&found)?).owner != mode.owner {
             rustix::fs::fchown(&found, Some(uid), Some(gid))?;

@@ -1,8 +1,8 @@
 //! Certificates, keys and kubeconfigs on disk: read into what is known of them, and made.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cluster::KeyAlgorithm;
 use crate::diff::mode::{self, Repair};
@@ -24,7 +24,7 @@ type Read = Option<(Vec<u8>, Mode)>;
 /// The readings of one pass: a CA is read once, whoever asks for it.
 pub struct Readings<'a, F> {
     files: &'a F,
-    issuers: RefCell<BTreeMap<String, Option<Vec<u8>>>>,
+    issuers: Mutex<BTreeMap<String, Option<Arc<[u8]>>>>,
 }
 
 /// What is in the way of reading.
@@ -40,30 +40,34 @@ fn unreadable(path: &str, error: &io::Error) -> ObserveError {
 impl<'a, F: FileSystem> Readings<'a, F> {
     /// Nothing read yet.
     pub fn new(files: &'a F) -> Self {
-        Self { files, issuers: RefCell::default() }
+        Self { files, issuers: Mutex::default() }
     }
 
     /// Reads a file. A link is an obstacle unless it is the user's to make: a CA may lie elsewhere.
     fn read(&self, path: &str, follow: bool) -> Result<Read, Stop> {
         let error = |error: io::Error| Stop::Error(unreadable(path, &error));
-        let looked = if follow { self.files.look_through(path) } else { self.files.look(path) }.map_err(error)?;
+        let (looked, read) = self.files.look_and_read(path, follow).map_err(error)?;
         match super::sandbox::obstacle(self.files, path, looked).map_err(error)? {
             Some(kind) => Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind })),
             None if looked == Look::Absent && follow && self.files.look(path).map_err(error)? == Look::Link => {
                 Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind: ObstacleKind::Link }))
             }
-            None if looked == Look::Absent => Ok(None),
-            None => self.files.read(path).map_err(error),
+            None => Ok(match (looked, read) {
+                (Look::File(mode), Some(bytes)) => Some((bytes, mode)),
+                _ => None,
+            }),
         }
     }
 
     /// The certificate of an issuer; `None` where it cannot be had, whatever the reason: the issuer's own resource says it.
-    fn issuer(&self, path: &str) -> Option<Vec<u8>> {
-        if let Some(known) = self.issuers.borrow().get(path) {
+    fn issuer(&self, path: &str) -> Option<Arc<[u8]>> {
+        // Who asks for it while it is being read waits.
+        let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = issuers.get(path) {
             return known.clone();
         }
-        let read = self.files.read(path).ok().flatten().map(|(bytes, _)| bytes);
-        self.issuers.borrow_mut().insert(path.to_owned(), read.clone());
+        let read = self.files.read(path).ok().flatten().map(|(bytes, _)| Arc::from(bytes));
+        issuers.insert(path.to_owned(), read.clone());
         read
     }
 
@@ -93,8 +97,10 @@ impl<'a, F: FileSystem> Readings<'a, F> {
             (Some(certificate), Some(key)) => pki::keys_match(certificate, key),
             _ => false,
         };
-        let issuer = if ca { certificate.clone() } else { issuer };
-        let certificate = certificate.map(|bytes| pki::inspect(&bytes, issuer.as_deref()));
+        let certificate = certificate.map(|bytes| {
+            let issuer = if ca { Some(bytes.as_slice()) } else { issuer.as_deref() };
+            pki::inspect(&bytes, issuer)
+        });
         Ok(Seen::Certificate(CertificateSeen { certificate, certificate_mode, key: key_seen, key_mode, pair }))
     }
 

@@ -2,8 +2,9 @@
 //!
 //! What a folder cannot have is out of scope: services, images, running Pods. Everything else is what a live host has.
 
-use std::collections::BTreeMap;
 use std::io;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use crate::host::files::{FileSystem, Look, Writer, parent};
 use crate::host::pki::{Issuance, Readings};
 use crate::host::{ApplyError, Host, tokens};
 use crate::observed::{FileSeen, Mode, ObserveError, Observed, Obstacle, ObstacleKind, Seen, TokensSeen};
-use crate::resource::{DirectorySpec, FileSpec, Id, Resource, Spec, Target, TokensSpec, Want};
+use crate::resource::{DirectorySpec, FileSpec, Resource, Spec, Target, TokensSpec, Want};
 use crate::verdict::Verdict;
 use crate::{desired, diff, pki, record, yaml};
 
@@ -96,12 +97,14 @@ impl<F: FileSystem> Sandbox<F> {
 
     fn file(&self, path: &str) -> Result<Seen, ObserveError> {
         let error = |error: io::Error| unreadable(path, &error);
-        let looked = self.files().look(path).map_err(error)?;
+        let (looked, read) = self.files().look_and_read(path, false).map_err(error)?;
         if let Some(kind) = obstacle(self.files(), path, looked).map_err(error)? {
             return Ok(Seen::Obstacle(Obstacle { path: path.to_owned(), kind }));
         }
-        let read = if looked == Look::Absent { None } else { self.files().read(path).map_err(error)? };
-        Ok(read.map_or(Seen::Absent, |(bytes, mode)| Seen::File(FileSeen { bytes, mode })))
+        Ok(match (looked, read) {
+            (Look::File(mode), Some(bytes)) => Seen::File(FileSeen { bytes, mode }),
+            _ => Seen::Absent,
+        })
     }
 
     fn tokens(&self, spec: &TokensSpec) -> Result<Seen, ObserveError> {
@@ -214,11 +217,8 @@ impl<F: FileSystem> Sandbox<F> {
     /// The text of a file; `None` where there is none, or something else in its place.
     fn read_text(&self, path: &str) -> Result<Option<String>, ObserveError> {
         let error = |error: io::Error| unreadable(path, &error);
-        let read = match self.files().look_through(path).map_err(error)? {
-            Look::File(_) => self.files().read(path).map_err(error)?,
-            _ => None,
-        };
-        Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
+        let (_, read) = self.files().look_and_read(path, true).map_err(error)?;
+        Ok(read.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 }
 
@@ -247,11 +247,7 @@ impl<F: FileSystem> Host for Sandbox<F> {
 
     fn observe(&self, desired: &crate::resource::Desired) -> Observed {
         let readings = Readings::new(self.files());
-        let mut observed: BTreeMap<Id, Result<Seen, ObserveError>> = BTreeMap::new();
-        for resource in &desired.resources {
-            observed.insert(resource.id.clone(), self.observe_one(resource, &readings));
-        }
-        observed
+        side_by_side(&desired.resources, |resource| (resource.id.clone(), self.observe_one(resource, &readings)))
     }
 
     fn settle(&self) -> Result<(), ApplyError> {
@@ -270,6 +266,25 @@ impl<F: FileSystem> Host for Sandbox<F> {
             }
         }
     }
+}
+
+/// The most threads that read side by side.
+const READERS_MAX: usize = 4;
+
+/// Does the same with every item, on as many threads as there are processors: most of looking at a host is verifying signatures.
+fn side_by_side<T: Sync, R: Send, C: FromIterator<R>>(items: &[T], act: impl Fn(&T) -> R + Sync) -> C {
+    let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(READERS_MAX);
+    if readers == 1 {
+        return items.iter().map(act).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || std::iter::from_fn(|| items.get(next.fetch_add(1, Ordering::Relaxed)).map(&act)).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..readers).map(|_| scope.spawn(take)).collect();
+        let own = take();
+        let others = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        own.into_iter().chain(others).collect()
+    })
 }
 
 fn unreadable(path: &str, error: &io::Error) -> ObserveError {
