@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -66,6 +67,11 @@ pub trait FileSystem: Sync {
     fn grant(&self, handle: &Self::Handle, mode: Mode) -> io::Result<()>;
     /// Waits until a file's content is on the disk.
     fn sync(&self, handle: &Self::Handle) -> io::Result<()>;
+    /// Waits until the content of several files is on the disk, which is no longer than for one of them where the file system
+    /// can wait for all at once.
+    fn sync_all(&self, handles: &[&Self::Handle]) -> io::Result<()> {
+        handles.iter().try_for_each(|handle| self.sync(handle))
+    }
     /// Puts a file in the place of another, in the same folder, at once.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Waits until a folder's names are on the disk.
@@ -102,6 +108,17 @@ pub fn temporary(path: &str) -> String {
     format!("{folder}/.{}.planekeeper", name(path))
 }
 
+/// A file that is to be written.
+#[derive(Clone, Copy)]
+pub struct NewFile<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// All of its content.
+    pub bytes: &'a [u8],
+    /// Its mode and owner.
+    pub mode: Mode,
+}
+
 /// Writes to a file system, so that nobody ever sees half of a file and a power cut leaves the old one or the new one.
 ///
 /// A file's content is on the disk before its name is. Names are on the disk once [`Writer::settle`] has synced their folders:
@@ -130,26 +147,62 @@ impl<F: FileSystem> Writer<F> {
     /// # Errors
     /// The first effect that failed; what was there is then untouched.
     pub fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
-        let files = &self.files;
-        let staged = temporary(path);
-        let mut handle = match files.create(&staged) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                files.remove_file(&staged)?;
-                files.create(&staged)?
-            }
-            other => other?,
-        };
-        let written = files
-            .write(&mut handle, bytes)
-            .and_then(|()| files.grant(&handle, mode))
-            .and_then(|()| files.sync(&handle))
-            .and_then(|()| files.rename(&staged, path));
-        if let Err(error) = written {
-            // A full disk must not keep the half of a file; if this fails too, the next run removes it.
-            let _ = files.remove_file(&staged);
-            return Err(error);
+        self.write_together(&[NewFile { path, bytes, mode }]).map_err(|(_, error)| error)
+    }
+
+    /// Writes files that belong together: the content of all is on the disk before the first takes its place, and they take their
+    /// places in their order. One wait for the disk, however many they are.
+    ///
+    /// # Errors
+    /// The first effect that failed, with the path of its file; that file and those after it are then untouched.
+    pub fn write_together<'a>(&self, new: &[NewFile<'a>]) -> Result<(), (&'a str, io::Error)> {
+        let mut staged = Vec::with_capacity(new.len());
+        let written = self.stage(new, &mut staged).and_then(|()| self.put_in_place(new, &mut staged));
+        // A full disk must not keep the half of a file; if this fails too, the next run removes it.
+        for (name, _) in staged {
+            let _ = self.files.remove_file(&name);
         }
-        self.unsettle(parent(path));
+        written
+    }
+
+    /// Writes the content of all files under the names that they have until they take their places.
+    fn stage<'a>(
+        &self,
+        new: &[NewFile<'a>],
+        staged: &mut Vec<(String, F::Handle)>,
+    ) -> Result<(), (&'a str, io::Error)> {
+        let files = &self.files;
+        for NewFile { path, bytes, mode } in new {
+            let failed = |error| (*path, error);
+            let name = temporary(path);
+            let handle = match files.create(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    files.remove_file(&name).and_then(|()| files.create(&name))
+                }
+                other => other,
+            };
+            staged.push((name, handle.map_err(failed)?));
+            if let Some((_, handle)) = staged.last_mut() {
+                files.write(handle, bytes).and_then(|()| files.grant(handle, *mode)).map_err(failed)?;
+            }
+        }
+        let handles: Vec<_> = staged.iter().map(|(_, handle)| handle).collect();
+        files.sync_all(&handles).map_err(|error| (new.first().map_or("/", |first| first.path), error))
+    }
+
+    /// Puts what is staged in its place, and takes out of the list what is there.
+    fn put_in_place<'a>(
+        &self,
+        new: &[NewFile<'a>],
+        staged: &mut Vec<(String, F::Handle)>,
+    ) -> Result<(), (&'a str, io::Error)> {
+        for NewFile { path, .. } in new {
+            if let Some((name, _)) = staged.first() {
+                self.files.rename(name, path).map_err(|error| (*path, error))?;
+            }
+            staged.remove(0);
+            self.unsettle(parent(path));
+        }
         Ok(())
     }
 
@@ -160,6 +213,14 @@ impl<F: FileSystem> Writer<F> {
     /// The first effect that failed.
     pub fn write_first(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
         self.write(path, bytes, mode)?;
+        self.settle_above(path)
+    }
+
+    /// Waits until the names of a file and of all folders above it are on the disk.
+    ///
+    /// # Errors
+    /// The effect that failed.
+    pub fn settle_above(&self, path: &str) -> io::Result<()> {
         // One at a time: who finds a folder settled must not go on before it is.
         let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folder = path;
@@ -392,6 +453,18 @@ impl FileSystem for Disk {
 
     fn sync(&self, handle: &File) -> io::Result<()> {
         handle.sync_all()
+    }
+
+    /// Side by side: a journal commits together what is asked for together.
+    fn sync_all(&self, handles: &[&File]) -> io::Result<()> {
+        let Some((first, others)) = handles.split_first() else { return Ok(()) };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = others.iter().map(|handle| scope.spawn(|| handle.sync_all())).collect();
+            let synced = first.sync_all();
+            let join =
+                |other: std::thread::ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            others.into_iter().map(join).fold(synced, Result::and)
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

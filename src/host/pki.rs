@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::cluster::KeyAlgorithm;
 use crate::diff::mode::{self, Repair};
 use crate::diff::{certificate, key_pair};
-use crate::facts::Owner;
 use crate::host::ApplyError;
-use crate::host::files::{FileSystem, Look, Writer};
+use crate::host::files::{FileSystem, Look, NewFile, Writer};
 use crate::kubeconfig;
 use crate::observed::{
     CertificateSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen,
@@ -183,11 +182,13 @@ impl<F: FileSystem> Issuance<'_, F> {
         let issuer = issuer.as_ref().map(|(certificate, key)| (certificate.as_str(), key));
         let certificate = pki::issue(&spec.profile, &key, issuer, self.now)
             .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
-        let first = matches!(spec.issuer, Issuer::SelfSigned { .. });
-        if made {
-            self.write_key(&spec.key, &key, spec.owner)?;
-        }
-        self.write(&spec.certificate, certificate.as_bytes(), mode::CERTIFICATE, spec.owner, first)
+        let certificate = NewFile {
+            path: &spec.certificate,
+            bytes: certificate.as_bytes(),
+            mode: Mode { mode: mode::CERTIFICATE, owner: spec.owner },
+        };
+        self.write(made.then_some((&spec.key, &key)), certificate)?;
+        if matches!(spec.issuer, Issuer::SelfSigned { .. }) { self.settle(&spec.certificate) } else { Ok(()) }
     }
 
     /// Makes a pair of key files, or the public one of a private one that is there.
@@ -203,10 +204,10 @@ impl<F: FileSystem> Issuance<'_, F> {
         let made = kept.is_none();
         let key = kept.map_or_else(|| make_key(spec.algorithm, &spec.private), Ok)?;
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
-        if made {
-            self.write_key(&spec.private, &key, spec.owner)?;
-        }
-        self.write(&spec.public, public.as_bytes(), mode::KEY, spec.owner, true)
+        let public =
+            NewFile { path: &spec.public, bytes: public.as_bytes(), mode: Mode { mode: mode::KEY, owner: spec.owner } };
+        self.write(made.then_some((&spec.private, &key)), public)?;
+        self.settle(&spec.public)
     }
 
     /// Makes a kubeconfig with a new key and client certificate in it.
@@ -228,22 +229,26 @@ impl<F: FileSystem> Issuance<'_, F> {
             .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
         let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
         let text = kubeconfig::render(spec, &ca, &certificate, &key);
-        self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
+        let mode = Mode { mode: spec.mode, owner: spec.owner };
+        self.write(None, NewFile { path: &spec.path, bytes: text.as_bytes(), mode })
     }
 
-    /// Writes a key, before what it belongs to: a file system keeps the order of names in one folder, and the next file that is
-    /// waited for there takes the key along.
-    fn write_key(&self, path: &str, key: &PrivateKey, owner: Owner) -> Result<(), ApplyError> {
-        let pem = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
-        self.write(path, pem.as_bytes(), mode::KEY, owner, false)
+    /// Writes a file, with the new key that it belongs to before it: the key takes its place first, so that there is never a
+    /// certificate whose key is nowhere.
+    fn write(&self, key: Option<(&str, &PrivateKey)>, file: NewFile<'_>) -> Result<(), ApplyError> {
+        let Some((path, key)) = key else { return self.write_files(&[file]) };
+        let text = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
+        let mode = Mode { mode: mode::KEY, owner: file.mode.owner };
+        self.write_files(&[NewFile { path, bytes: text.as_bytes(), mode }, file])
     }
 
-    /// Writes a file. What others are signed by or checked with comes `first`: it must not be lost where they are not.
-    fn write(&self, path: &str, bytes: &[u8], mode: u32, owner: Owner, first: bool) -> Result<(), ApplyError> {
-        let mode = Mode { mode, owner };
-        let written =
-            if first { self.writer.write_first(path, bytes, mode) } else { self.writer.write(path, bytes, mode) };
-        written.map_err(|error| ApplyError::new("write", path, error))
+    fn write_files(&self, files: &[NewFile<'_>]) -> Result<(), ApplyError> {
+        self.writer.write_together(files).map_err(|(path, error)| ApplyError::new("write", path, error))
+    }
+
+    /// Waits for what others are signed by or checked with: it must not be lost where they are not.
+    fn settle(&self, path: &str) -> Result<(), ApplyError> {
+        self.writer.settle_above(path).map_err(|error| ApplyError::new("write", path, error))
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ApplyError> {
