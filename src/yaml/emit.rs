@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::keys;
 use super::scalar::stays_text;
+use super::shape::{Shape, is_break, is_printable, is_word};
 
 /// Lines are folded at the first blank beyond this column, counted in characters.
 const FOLD_AT: usize = 80;
@@ -304,74 +305,6 @@ impl Emitter {
     }
 }
 
-/// Which ways of writing keep a text what it is.
-#[allow(clippy::struct_excessive_bools)] // four independent answers
-struct Shape {
-    may_be_plain: bool,
-    may_be_single_quoted: bool,
-    may_be_literal: bool,
-    breaks: bool,
-}
-
-impl Shape {
-    fn of(text: &str) -> Self {
-        let (mut breaks, mut break_then_space, mut unwritable) = (false, false, false);
-        let mut previous = None;
-        for c in text.chars() {
-            if is_break(c) {
-                breaks = true;
-                unwritable |= previous == Some(' ');
-            }
-            break_then_space |= c == ' ' && previous.is_some_and(is_break);
-            unwritable |= !is_printable(c);
-            previous = Some(c);
-        }
-        let spaced = text.starts_with(' ') || text.ends_with(' ');
-        Self {
-            may_be_plain: !(spaced || breaks || unwritable || has_indicator(text)),
-            may_be_single_quoted: !(break_then_space || unwritable),
-            may_be_literal: !(text.ends_with(' ') || unwritable),
-            breaks,
-        }
-    }
-}
-
-/// Whether the text begins as a word, a path or a flag and holds nothing but letters, digits and signs that mean nothing to YAML
-/// where they stand.
-fn is_word(text: &str) -> bool {
-    let signs = |byte: u8| matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=' | b':');
-    let start = text.strip_prefix("--").unwrap_or(text);
-    start.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
-        && !text.ends_with(':')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || signs(byte))
-}
-
-/// Whether the text holds what would end it, begin a comment, or be taken for structure.
-fn has_indicator(text: &str) -> bool {
-    if text.starts_with("---") || text.starts_with("...") {
-        return true;
-    }
-    let mut previous = ' ';
-    let mut rest = text.chars();
-    let mut first = true;
-    while let Some(c) = rest.next() {
-        let before_blank = rest.as_str().chars().next().is_none_or(|next| next == ' ' || next == '\t');
-        let stops = match c {
-            ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => first,
-            '#' => previous == ' ' || previous == '\t' || previous == '\0' || is_break(previous),
-            '?' | '-' => first && before_blank,
-            ':' => before_blank,
-            _ => false,
-        };
-        if stops {
-            return true;
-        }
-        previous = c;
-        first = false;
-    }
-    false
-}
-
 /// A number as Go's JSON, YAML and `strconv` libraries make it in turn: a whole number that fits 64 bits loses its
 /// point, others have an exponent below 0.0001 and from a million on.
 fn number_text(number: &Number) -> String {
@@ -418,14 +351,4 @@ fn escape(c: char) -> String {
         }
     };
     format!("\\{short}")
-}
-
-/// The characters that libyaml writes as they are: no control characters, no byte order mark, none beyond U+FFFD.
-const fn is_printable(c: char) -> bool {
-    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
-}
-
-/// The line breaks of YAML 1.1.
-const fn is_break(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
