@@ -3,6 +3,12 @@
 //! What is fixed once a cluster exists is compared with the configuration that was last in force; on a host that planekeeper has
 //! not yet made its own, with what the static Pods there say.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value;
+
 use crate::cluster::{Cluster, Etcd, Location, Version};
 use crate::observed::{Observed, Seen};
 use crate::resource::Id;
@@ -85,24 +91,30 @@ const FIXED: [Fixed; 7] = [
 /// The changes that are refused.
 #[must_use]
 pub fn forbidden(cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Vec<Forbidden> {
+    let manifests = Manifests { observed, read: RefCell::default() };
     let mut found: Vec<Forbidden> =
-        FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, observed)).collect();
+        FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
     found.extend(other_etcd(cluster, previous));
     // What runs counts as much as what was last in force: a run that did not converge may lie between.
     let last = previous.map(|previous| previous.version);
-    let running = running_version(observed);
+    let running = running_version(&manifests);
     if let Some(highest) = last.max(running) {
         found.extend(skew(cluster, highest, running.unwrap_or(highest)));
     }
     found
 }
 
-fn changed(fixed: &Fixed, cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Option<Forbidden> {
+fn changed(
+    fixed: &Fixed,
+    cluster: &Cluster,
+    previous: Option<&Cluster>,
+    manifests: &Manifests<'_>,
+) -> Option<Forbidden> {
     let value = |cluster| overridden(fixed, cluster).unwrap_or_else(|| (fixed.value)(cluster));
     let after = value(cluster);
     let before = match previous {
         Some(previous) => value(previous),
-        None => evidence(fixed, observed)?,
+        None => evidence(fixed, manifests)?,
     };
     // What was not there before has nothing to lose; that etcd goes elsewhere has a line of its own.
     let moves = after.is_empty() && fixed.field.contains("etcd.local");
@@ -144,26 +156,38 @@ fn overridden(fixed: &Fixed, cluster: &Cluster) -> Option<String> {
 }
 
 /// The value that a static Pod on the host shows; `None` where there is no such Pod, or it does not say.
-fn evidence(fixed: &Fixed, observed: &Observed) -> Option<String> {
+fn evidence(fixed: &Fixed, manifests: &Manifests<'_>) -> Option<String> {
     let (component, flag) = fixed.evidence?;
-    let manifest = manifest(component, observed)?;
+    let manifest = manifests.of(component)?;
     let command = manifest.pointer("/spec/containers/0/command")?.as_array()?;
     let value = command.iter().filter_map(|word| word.as_str()?.strip_prefix(flag)).next_back()?;
     let value = value.strip_suffix("/ca.crt").unwrap_or(value);
     Some(value.to_owned())
 }
 
-fn manifest(component: &str, observed: &Observed) -> Option<serde_json::Value> {
+/// The static Pods of a host, each parsed once, and only where somebody asks for it.
+struct Manifests<'a> {
+    observed: &'a Observed,
+    read: RefCell<BTreeMap<&'static str, Option<Rc<Value>>>>,
+}
+
+impl Manifests<'_> {
+    fn of(&self, component: &'static str) -> Option<Rc<Value>> {
+        self.read.borrow_mut().entry(component).or_insert_with(|| manifest(component, self.observed)).clone()
+    }
+}
+
+fn manifest(component: &str, observed: &Observed) -> Option<Rc<Value>> {
     let id = Id::file(&format!("/etc/kubernetes/manifests/{component}.yaml"));
     match observed.get(&id) {
-        Some(Ok(Seen::File(file))) => yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok(),
+        Some(Ok(Seen::File(file))) => yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok().map(Rc::new),
         _ => None,
     }
 }
 
 /// The version of the API server's image.
-fn running_version(observed: &Observed) -> Option<Version> {
-    let manifest = manifest("kube-apiserver", observed)?;
+fn running_version(manifests: &Manifests<'_>) -> Option<Version> {
+    let manifest = manifests.of("kube-apiserver")?;
     let image = manifest.pointer("/spec/containers/0/image")?.as_str()?;
     image.rsplit_once(':')?.1.parse().ok()
 }

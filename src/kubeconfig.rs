@@ -72,11 +72,14 @@ pub fn inspect(bytes: &[u8], issuer: Option<&[u8]>) -> Result<KubeconfigFacts, S
     if bytes.len() > MAX_INPUT {
         return Err(format!("it is larger than {MAX_INPUT} bytes"));
     }
-    // The parser's own message would quote the line, and with it perhaps a key.
-    let config: Config = serde_yaml::from_slice(bytes).map_err(|error| match error.location() {
-        Some(place) => format!("it is no kubeconfig, by line {}", place.line()),
-        None => "it is no kubeconfig".to_owned(),
-    })?;
+    let config = match rendered(bytes) {
+        Some(config) => config,
+        // The parser's own message would quote the line, and with it perhaps a key.
+        None => serde_yaml::from_slice(bytes).map_err(|error| match error.location() {
+            Some(place) => format!("it is no kubeconfig, by line {}", place.line()),
+            None => "it is no kubeconfig".to_owned(),
+        })?,
+    };
     if !(config.kind.is_empty() || config.kind == "Config") {
         return Err("its kind is not Config".into());
     }
@@ -92,6 +95,59 @@ pub fn inspect(bytes: &[u8], issuer: Option<&[u8]>) -> Result<KubeconfigFacts, S
         ca_is_issuer,
         credential: credential(user, issuer),
     })
+}
+
+/// Reads what [`render`] writes, line by line, in a fraction of the time that a YAML parser takes; `None` for all else, even if it
+/// says the same.
+fn rendered(bytes: &[u8]) -> Option<Config> {
+    let mut lines = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split('\n');
+    let mut value = |before: &str| lines.next()?.strip_prefix(before);
+    let fixed = |line: Option<&str>| line.filter(|rest| rest.is_empty()).map(|_| ());
+    fixed(value("apiVersion: v1"))?;
+    fixed(value("clusters:"))?;
+    fixed(value("- cluster:"))?;
+    let ca = data(value("    certificate-authority-data: ")?)?;
+    let server = scalar(value("    server: ")?)?;
+    let cluster = scalar(value("  name: ")?)?;
+    fixed(value("contexts:"))?;
+    fixed(value("- context:"))?;
+    let context = Context { cluster: scalar(value("    cluster: ")?)?, user: scalar(value("    user: ")?)? };
+    let context = NamedContext { context, name: scalar(value("  name: ")?)? };
+    let current_context = scalar(value("current-context: ")?)?;
+    fixed(value("kind: Config"))?;
+    fixed(value("users:"))?;
+    let name = scalar(value("- name: ")?)?;
+    fixed(value("  user:"))?;
+    let certificate = data(value("    client-certificate-data: ")?)?;
+    let key = data(value("    client-key-data: ")?)?;
+    let user = User {
+        client_certificate_data: Some(certificate.to_owned()),
+        client_key_data: Some(Secret::from(key.to_owned())),
+        ..User::default()
+    };
+    let at_the_end = lines.next().is_none();
+    let place = Cluster { server, certificate_authority_data: Some(ca.to_owned()) };
+    at_the_end.then(|| Config {
+        kind: "Config".to_owned(),
+        current_context,
+        clusters: Some(vec![NamedCluster { name: cluster, cluster: place }]),
+        contexts: Some(vec![context]),
+        users: Some(vec![NamedUser { name, user }]),
+    })
+}
+
+/// A text that stands as itself in YAML.
+fn scalar(text: &str) -> Option<String> {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !text.ends_with(':')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@[]".contains(&byte));
+    (plain && crate::yaml::to_string(&Value::from(text)).trim_end() == text).then(|| text.to_owned())
+}
+
+/// PEM in base64, as it stands.
+fn data(text: &str) -> Option<&str> {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    (text.starts_with("LS0t") && text.bytes().all(letters)).then_some(text)
 }
 
 /// The credential, in client-go's order: data counts before files.

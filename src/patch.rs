@@ -71,8 +71,13 @@ pub fn parse_file(name: &str, text: &str) -> Result<Vec<Patch>, String> {
 /// The first patch that does not apply, by its file, and why: a field that the type does not have, or a result that is
 /// another object, is a mistake too.
 pub fn apply(target: &str, schema: MergeSchema, value: &Value, patches: &[Patch]) -> Result<Value, String> {
-    let (mut merged, mut written) = (value.clone(), value.clone());
-    for patch in patches.iter().filter(|patch| patch.target == target) {
+    let mut patches = patches.iter().filter(|patch| patch.target == target).peekable();
+    let mut written = value.clone();
+    if patches.peek().is_none() {
+        return Ok(written);
+    }
+    let mut merged = value.clone();
+    for patch in patches {
         let named = |error| format!("{:?}: {error}", patch.file);
         merged = merge(schema, merged, patch).map_err(named)?;
         same_object(value, &merged).map_err(named)?;

@@ -3,6 +3,7 @@
 mod emit;
 mod keys;
 mod scalar;
+mod shape;
 
 use serde_json::Value;
 

@@ -301,10 +301,11 @@ fn at_every_call(call: &str, what: &str, step: usize, check: impl Fn(&Place, &Ou
 
 #[test]
 fn killed_at_any_effect_on_a_real_folder_the_next_run_converges_and_keeps_the_keys() {
+    const STEP: usize = 5;
     let mut kills = 0;
     for call in EFFECTS {
         // A prime step and every kind of call: some hundred kills, spread over the whole run.
-        kills += at_every_call(call, "signal=KILL", 7, |place, _, number| {
+        kills += at_every_call(call, "signal=KILL", STEP, |place, _, number| {
             let keys = ["ca.key", "etcd/ca.key", "front-proxy-ca.key", "sa.key"]
                 .map(|key| format!("etc/kubernetes/pki/{key}"));
             let before: Vec<_> = keys.iter().map(|key| fs::read(place.root().join(key)).ok()).collect();
@@ -316,7 +317,7 @@ fn killed_at_any_effect_on_a_real_folder_the_next_run_converges_and_keeps_the_ke
                     "{key} was replaced after a kill at {call} {number}"
                 );
             }
-        }) / 7;
+        }) / STEP;
     }
     assert!(kills > 60, "only {kills} kills");
 }

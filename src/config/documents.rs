@@ -70,15 +70,16 @@ impl DocumentKind {
     }
 
     fn schema(self, old: bool) -> Value {
-        let schema = match self {
+        match self {
+            InitConfiguration if old => v1beta3::schema(schema::whole::<v1beta4::InitConfiguration>()),
+            ClusterConfiguration if old => v1beta3::schema(schema::whole::<v1beta4::ClusterConfiguration>()),
             InitConfiguration => schema::of::<v1beta4::InitConfiguration>(),
             ClusterConfiguration => schema::of::<v1beta4::ClusterConfiguration>(),
             KubeletConfiguration => components::kubelet_schema(),
             KubeProxyConfiguration => components::kube_proxy_schema(),
             Policy => schema::of::<audit::Policy>(),
             PlanekeeperConfiguration => schema::of::<planekeeper::PlanekeeperConfiguration>(),
-        };
-        if old { v1beta3::schema(schema) } else { schema }
+        }
     }
 }
 

@@ -134,7 +134,7 @@ pub enum WhenEnded {
 /// The `CustomResourceDefinition` of the kind, from the types above.
 #[must_use]
 pub fn crd() -> Value {
-    let mut schema = schema::of::<PlanekeeperConfiguration>();
+    let mut schema = schema::whole::<PlanekeeperConfiguration>();
     make_structural(&mut schema);
     schema["properties"]["apiVersion"] = json!({ "type": "string" });
     schema["properties"]["kind"] = json!({ "type": "string" });

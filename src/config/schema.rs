@@ -11,11 +11,21 @@ use super::words;
 /// The `format` of texts that are Go durations.
 const DURATION: &str = "go-duration";
 
-/// The schema of a type, with everything in place: it has no references.
+/// The schema of a type. Types that are used in it stand in its `$defs`, each once.
 #[must_use]
 pub fn of<T: JsonSchema>() -> Value {
+    generate::<T>(false)
+}
+
+/// The schema of a type with everything in place: it has no references.
+#[must_use]
+pub fn whole<T: JsonSchema>() -> Value {
+    generate::<T>(true)
+}
+
+fn generate<T: JsonSchema>(inline: bool) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
-    settings.inline_subschemas = true;
+    settings.inline_subschemas = inline;
     settings.meta_schema = None;
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
@@ -23,7 +33,7 @@ pub fn of<T: JsonSchema>() -> Value {
 /// Checks a document and says everything that is wrong with its shape. What is right is returned, so that it can be
 /// checked further; the top level's `apiVersion` and `kind` are not in it.
 pub fn check(node: &Node, schema: &Value, kind: &str, file: &str, report: &mut Report) -> Node {
-    let mut checker = Checker { file, report };
+    let mut checker = Checker { root: schema, file, report };
     let mut node = node.clone();
     if let Kind::Map(entries) = &mut node.kind {
         entries.retain(|entry| entry.key != "apiVersion" && entry.key != "kind");
@@ -61,16 +71,25 @@ pub fn child(path: &str, key: &str) -> String {
 }
 
 struct Checker<'a> {
+    /// The schema of the document, which has the types that others refer to.
+    root: &'a Value,
     file: &'a str,
     report: &'a mut Report,
 }
 
-impl Checker<'_> {
-    fn value(&mut self, node: Node, schema: &Value, path: &str) -> Option<Node> {
+impl<'a> Checker<'a> {
+    /// The schema of a value that is there, without references.
+    fn resolve(&self, schema: &'a Value) -> &'a Value {
+        let schema = without_null(schema);
+        let name = schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#'));
+        name.and_then(|name| self.root.pointer(name)).unwrap_or(schema)
+    }
+
+    fn value(&mut self, node: Node, schema: &'a Value, path: &str) -> Option<Node> {
         if node.kind == Kind::Null {
             return Some(node); // as in Go: a field without a value is not set
         }
-        let schema = without_null(schema);
+        let schema = self.resolve(schema);
         let line = node.line;
         match (expected(schema), node.kind) {
             (Expected::Anything, kind) => Some(Node { line, kind }),
@@ -89,7 +108,7 @@ impl Checker<'_> {
         }
     }
 
-    fn object(&mut self, line: u64, entries: Vec<Entry>, schema: &Value, path: &str) -> Node {
+    fn object(&mut self, line: u64, entries: Vec<Entry>, schema: &'a Value, path: &str) -> Node {
         let properties = schema.get("properties").and_then(Value::as_object);
         let additional = schema.get("additionalProperties").filter(|schema| schema.is_object());
         let free = properties.is_none() && additional.is_none();
@@ -119,9 +138,8 @@ impl Checker<'_> {
         Node { line, kind: Kind::Map(kept) }
     }
 
-    fn list(&mut self, line: u64, items: Vec<Node>, schema: &Value, path: &str) -> Node {
-        let any = Value::Bool(true);
-        let schema = schema.get("items").unwrap_or(&any);
+    fn list(&mut self, line: u64, items: Vec<Node>, schema: &'a Value, path: &str) -> Node {
+        let schema = schema.get("items").unwrap_or(&Value::Bool(true));
         let mut kept = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             let path = format!("{path}[{index}]");
@@ -131,7 +149,7 @@ impl Checker<'_> {
             }
             // A wrong item stays in its place, empty, so that the paths of those behind it stay right.
             let item = self.value(item, schema, &path).filter(|item| item.kind != Kind::Null);
-            kept.push(item.unwrap_or_else(|| Node { line: place, kind: empty(expected(without_null(schema))) }));
+            kept.push(item.unwrap_or_else(|| Node { line: place, kind: empty(expected(self.resolve(schema))) }));
         }
         Node { line, kind: Kind::List(kept) }
     }

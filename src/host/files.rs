@@ -3,17 +3,20 @@
 //! Every path is absolute below the root. Symbolic links are followed as if the root were `/`, so that no link in a sandbox leads
 //! out of it (openat2, `RESOLVE_IN_ROOT`).
 
-use std::collections::BTreeSet;
+mod writer;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, ResolveFlags};
 
 use crate::facts::Owner;
 use crate::observed::Mode;
+
+pub use writer::{NewFile, Writer, temporary};
 
 /// The most that is read of one file, in bytes. Nothing that planekeeper writes comes near it.
 pub const READ_MAX: u64 = 4 << 20;
@@ -46,6 +49,15 @@ pub trait FileSystem: Sync {
     fn look_through(&self, path: &str) -> io::Result<Look>;
     /// The content of a file with its mode and owner, links followed; `None` where nothing is. More than [`READ_MAX`] is an error.
     fn read(&self, path: &str) -> io::Result<Option<(Vec<u8>, Mode)>>;
+    /// What stands at a path, with its content where that is a file; at the end of its links where they are to be followed.
+    fn look_and_read(&self, path: &str, follow: bool) -> io::Result<(Look, Option<Vec<u8>>)> {
+        let looked = if follow { self.look_through(path)? } else { self.look(path)? };
+        if !matches!(looked, Look::File(_)) {
+            return Ok((looked, None));
+        }
+        // It may have gone in between.
+        Ok(self.read(path)?.map_or((Look::Absent, None), |(bytes, mode)| (Look::File(mode), Some(bytes))))
+    }
     /// The names in a folder, sorted; empty where nothing is.
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
 
@@ -57,6 +69,11 @@ pub trait FileSystem: Sync {
     fn grant(&self, handle: &Self::Handle, mode: Mode) -> io::Result<()>;
     /// Waits until a file's content is on the disk.
     fn sync(&self, handle: &Self::Handle) -> io::Result<()>;
+    /// Waits until the content of several files is on the disk, which is no longer than for one of them where the file system
+    /// can wait for all at once.
+    fn sync_all(&self, handles: &[&Self::Handle]) -> io::Result<()> {
+        handles.iter().try_for_each(|handle| self.sync(handle))
+    }
     /// Puts a file in the place of another, in the same folder, at once.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Waits until a folder's names are on the disk.
@@ -85,164 +102,6 @@ pub fn parent(path: &str) -> &str {
 /// The name in its folder.
 fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// The name under which a file is written before it takes its place: hidden from the kubelet by its dot, and always the same,
-/// so that what a killed run left is overwritten by the next.
-#[must_use]
-pub fn temporary(path: &str) -> String {
-    let folder = parent(path).trim_end_matches('/');
-    format!("{folder}/.{}.planekeeper", name(path))
-}
-
-/// Writes to a file system, so that nobody ever sees half of a file and a power cut leaves the old one or the new one.
-///
-/// A file's content is on the disk before its name is. Names are on the disk once [`Writer::settle`] has synced their folders:
-/// one wait for the disk a folder, not one a file.
-pub struct Writer<F> {
-    files: F,
-    /// Folders with names that are not on the disk yet.
-    unsettled: Mutex<BTreeSet<String>>,
-    /// Held while folders are synced.
-    settling: Mutex<()>,
-}
-
-impl<F: FileSystem> Writer<F> {
-    /// A writer to a file system.
-    pub fn new(files: F) -> Self {
-        Self { files, unsettled: Mutex::default(), settling: Mutex::default() }
-    }
-
-    /// The file system.
-    pub fn files(&self) -> &F {
-        &self.files
-    }
-
-    /// Writes a file.
-    ///
-    /// # Errors
-    /// The first effect that failed; what was there is then untouched.
-    pub fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
-        let files = &self.files;
-        let staged = temporary(path);
-        let mut handle = match files.create(&staged) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                files.remove_file(&staged)?;
-                files.create(&staged)?
-            }
-            other => other?,
-        };
-        let written = files
-            .write(&mut handle, bytes)
-            .and_then(|()| files.grant(&handle, mode))
-            .and_then(|()| files.sync(&handle))
-            .and_then(|()| files.rename(&staged, path));
-        if let Err(error) = written {
-            // A full disk must not keep the half of a file; if this fails too, the next run removes it.
-            let _ = files.remove_file(&staged);
-            return Err(error);
-        }
-        self.unsettle(parent(path));
-        Ok(())
-    }
-
-    /// Writes a file that others are made from: it is on the disk, with the names of all folders above it, before anything else
-    /// is written.
-    ///
-    /// # Errors
-    /// The first effect that failed.
-    pub fn write_first(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
-        self.write(path, bytes, mode)?;
-        // One at a time: who finds a folder settled must not go on before it is.
-        let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut folder = path;
-        while folder != "/" {
-            folder = parent(folder);
-            // Taken out before it is synced: a name that another step adds meanwhile puts it in again.
-            if self.lock().remove(folder)
-                && let Err(error) = self.files.sync_directory(folder)
-            {
-                self.unsettle(folder);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a symbolic link, in the place of another if there is one.
-    ///
-    /// # Errors
-    /// The first effect that failed.
-    pub fn link(&self, path: &str, target: &str) -> io::Result<()> {
-        let (files, staged) = (&self.files, temporary(path));
-        match files.link(&staged, target) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                files.remove_file(&staged)?;
-                files.link(&staged, target)?;
-            }
-            made => made?,
-        }
-        files.rename(&staged, path)?;
-        self.unsettle(parent(path));
-        Ok(())
-    }
-
-    /// Removes a file.
-    ///
-    /// # Errors
-    /// The effect that failed.
-    pub fn remove(&self, path: &str) -> io::Result<()> {
-        self.files.remove_file(path)?;
-        self.unsettle(parent(path));
-        Ok(())
-    }
-
-    /// Makes a folder and those above it that are missing, all with its mode, as kubeadm's `MkdirAll` does.
-    ///
-    /// # Errors
-    /// The first effect that failed.
-    pub fn create_directories(&self, path: &str, mode: Mode) -> io::Result<()> {
-        let (files, above) = (&self.files, parent(path));
-        if above != "/" && files.look_through(above)? == Look::Absent {
-            self.create_directories(above, mode)?;
-        }
-        match files.create_directory(path) {
-            // Another step, which runs beside this one, was first.
-            Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists
-                    && matches!(files.look_through(path)?, Look::Directory(_)) => {}
-            result => result?,
-        }
-        files.set_mode(path, mode)?;
-        self.unsettle(above);
-        Ok(())
-    }
-
-    /// Waits until every name that was written is on the disk.
-    ///
-    /// # Errors
-    /// The folder that could not be synced. It is tried again the next time.
-    pub fn settle(&self) -> Result<(), (String, io::Error)> {
-        while let Some(folder) = self.take_unsettled() {
-            if let Err(error) = self.files.sync_directory(&folder) {
-                self.unsettle(&folder);
-                return Err((folder, error));
-            }
-        }
-        Ok(())
-    }
-
-    fn take_unsettled(&self) -> Option<String> {
-        self.lock().pop_first()
-    }
-
-    fn unsettle(&self, folder: &str) {
-        self.lock().insert(folder.to_owned());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The real file system below a folder.
@@ -282,6 +141,11 @@ impl Disk {
         self.open_at(path, OFlags::DIRECTORY | OFlags::RDONLY, Bits::empty())
     }
 
+    /// Opens a file or folder to read it. NONBLOCK: a pipe put in its place must not stop the reconciler.
+    fn open_to_read(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | flags, Bits::empty())
+    }
+
     fn look_with(&self, path: &str, flags: OFlags) -> io::Result<Look> {
         let Some(found) = absent(self.open_at(path, OFlags::PATH | flags, Bits::empty()))? else {
             return Ok(Look::Absent);
@@ -304,6 +168,16 @@ fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// All of a file that was opened.
+fn content(file: OwnedFd, stat: &rustix::fs::Stat) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(1 << 20) + 1);
+    File::from(file).take(READ_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > READ_MAX {
+        return Err(io::Error::other(format!("it is larger than {} MiB", READ_MAX >> 20)));
+    }
+    Ok(bytes)
+}
+
 fn mode_of(stat: &rustix::fs::Stat) -> Mode {
     Mode { mode: stat.st_mode & 0o7777, owner: Owner { uid: stat.st_uid, gid: stat.st_gid } }
 }
@@ -324,20 +198,33 @@ impl FileSystem for Disk {
     }
 
     fn read(&self, path: &str) -> io::Result<Option<(Vec<u8>, Mode)>> {
-        // NONBLOCK: a pipe put in a file's place must not stop the reconciler.
-        let Some(found) = absent(self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Bits::empty()))? else {
+        let Some(found) = absent(self.open_to_read(path, OFlags::empty()))? else {
             return Ok(None);
         };
         let stat = rustix::fs::fstat(&found)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("it is not a file"));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(1 << 20) + 1);
-        File::from(found).take(READ_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > READ_MAX {
-            return Err(io::Error::other(format!("it is larger than {} MiB", READ_MAX >> 20)));
+        Ok(Some((content(found, &stat)?, mode_of(&stat))))
+    }
+
+    /// A file, as most are, is opened once; whatever else stands there is looked at without opening it.
+    fn look_and_read(&self, path: &str, follow: bool) -> io::Result<(Look, Option<Vec<u8>>)> {
+        let links = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        if let Ok(found) = self.open_to_read(path, links) {
+            let stat = rustix::fs::fstat(&found)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                return Ok((Look::File(mode_of(&stat)), Some(content(found, &stat)?)));
+            }
         }
-        Ok(Some((bytes, mode_of(&stat))))
+        let looked = self.look_with(path, links)?;
+        match looked {
+            // It cannot be read, or has come just now: reading it says which.
+            Look::File(_) => {
+                Ok(self.read(path)?.map_or((Look::Absent, None), |(bytes, mode)| (Look::File(mode), Some(bytes))))
+            }
+            _ => Ok((looked, None)),
+        }
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -377,6 +264,18 @@ impl FileSystem for Disk {
         handle.sync_all()
     }
 
+    /// Side by side: a journal commits together what is asked for together.
+    fn sync_all(&self, handles: &[&File]) -> io::Result<()> {
+        let Some((first, others)) = handles.split_first() else { return Ok(()) };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = others.iter().map(|handle| scope.spawn(|| handle.sync_all())).collect();
+            let synced = first.sync_all();
+            let join =
+                |other: std::thread::ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            others.into_iter().map(join).fold(synced, Result::and)
+        })
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let folder = self.folder(parent(from))?;
         Ok(rustix::fs::renameat(&folder, name(from), &folder, name(to))?)
@@ -392,7 +291,7 @@ impl FileSystem for Disk {
     }
 
     fn set_mode(&self, path: &str, mode: Mode) -> io::Result<()> {
-        let found = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Bits::empty())?;
+        let found = self.open_to_read(path, OFlags::empty())?;
         let (uid, gid) = ids(mode.owner);
         if mode_of(&rustix::fs::fstat(&found)?).owner != mode.owner {
             rustix::fs::fchown(&found, Some(uid), Some(gid))?;

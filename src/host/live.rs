@@ -15,7 +15,7 @@ use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
 use crate::host::cri::Cri;
 use crate::host::files::{Disk, FileSystem, Look};
-use crate::host::local::{Local, Setting};
+use crate::host::local::{Local, Setting, side_by_side};
 use crate::host::pki::Readings;
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Host, Tell, tokens};
@@ -198,8 +198,9 @@ impl Live {
     /// Files, and what is made of them.
     fn observe_files(&self, desired: &Desired) -> Observed {
         let readings = Readings::new(self.local.files());
-        let files = desired.resources.iter();
-        files.filter_map(|resource| Some((resource.id.clone(), self.local.observe(resource, &readings)?))).collect()
+        let read = |resource: &Resource| Some((resource.id.clone(), self.local.observe(resource, &readings)?));
+        let read: Vec<_> = side_by_side(&desired.resources, read);
+        read.into_iter().flatten().collect()
     }
 
     /// Objects of the API.

@@ -1,6 +1,8 @@
 //! The files of a host, which a live host and a sandbox have alike: folders, files, keys, certificates, kubeconfigs, the record of tokens.
 
 use std::io;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
 use crate::diff::file::bytes;
@@ -188,12 +190,14 @@ impl<F: FileSystem> Local<F> {
     /// It cannot be read.
     pub fn file(&self, path: &str) -> Result<Seen, ObserveError> {
         let error = |error: io::Error| unreadable(path, &error);
-        let looked = self.files().look(path).map_err(error)?;
+        let (looked, read) = self.files().look_and_read(path, false).map_err(error)?;
         if let Some(kind) = obstacle(self.files(), path, looked).map_err(error)? {
             return Ok(Seen::Obstacle(Obstacle { path: path.to_owned(), kind }));
         }
-        let read = if looked == Look::Absent { None } else { self.files().read(path).map_err(error)? };
-        Ok(read.map_or(Seen::Absent, |(bytes, mode)| Seen::File(FileSeen { bytes, mode })))
+        Ok(match (looked, read) {
+            (Look::File(mode), Some(bytes)) => Seen::File(FileSeen { bytes, mode }),
+            _ => Seen::Absent,
+        })
     }
 
     fn tokens(&self, spec: &TokensSpec) -> Result<Seen, ObserveError> {
@@ -247,12 +251,28 @@ impl<F: FileSystem> Local<F> {
     /// It cannot be read.
     pub fn read_text(&self, path: &str) -> Result<Option<String>, ObserveError> {
         let error = |error: io::Error| unreadable(path, &error);
-        let read = match self.files().look_through(path).map_err(error)? {
-            Look::File(_) => self.files().read(path).map_err(error)?,
-            _ => None,
-        };
-        Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
+        let (_, read) = self.files().look_and_read(path, true).map_err(error)?;
+        Ok(read.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
+}
+
+/// The most threads that read side by side.
+const READERS_MAX: usize = 4;
+
+/// Does the same with every item, on as many threads as there are processors: most of looking at a host is verifying signatures.
+pub(super) fn side_by_side<T: Sync, R: Send, C: FromIterator<R>>(items: &[T], act: impl Fn(&T) -> R + Sync) -> C {
+    let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(READERS_MAX);
+    if readers == 1 {
+        return items.iter().map(act).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || std::iter::from_fn(|| items.get(next.fetch_add(1, Ordering::Relaxed)).map(&act)).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..readers).map(|_| scope.spawn(take)).collect();
+        let own = take();
+        let others = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        own.into_iter().chain(others).collect()
+    })
 }
 
 pub(super) fn unreadable(path: &str, error: &io::Error) -> ObserveError {

@@ -1,8 +1,8 @@
 //! Certificates, keys and kubeconfigs on disk: read into what is known of them, and made.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -10,9 +10,8 @@ use zeroize::Zeroizing;
 use crate::cluster::KeyAlgorithm;
 use crate::diff::mode::{self, Repair};
 use crate::diff::{self, certificate, key_pair};
-use crate::facts::Owner;
 use crate::host::ApplyError;
-use crate::host::files::{FileSystem, Look, Writer};
+use crate::host::files::{FileSystem, Look, NewFile, Writer};
 use crate::kubeconfig::{self, Credential};
 use crate::observed::{
     CertificateFacts, CertificateSeen, CredentialSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError,
@@ -28,7 +27,7 @@ type Read = Option<(Vec<u8>, Mode)>;
 /// The readings of one pass: a CA is read once, whoever asks for it.
 pub struct Readings<'a, F> {
     files: &'a F,
-    issuers: RefCell<BTreeMap<String, Option<Vec<u8>>>>,
+    issuers: Mutex<BTreeMap<String, Option<Arc<[u8]>>>>,
 }
 
 /// What is in the way of reading.
@@ -44,30 +43,34 @@ fn unreadable(path: &str, error: &io::Error) -> ObserveError {
 impl<'a, F: FileSystem> Readings<'a, F> {
     /// Nothing read yet.
     pub fn new(files: &'a F) -> Self {
-        Self { files, issuers: RefCell::default() }
+        Self { files, issuers: Mutex::default() }
     }
 
     /// Reads a file. A link is an obstacle unless it is the user's to make: a CA may lie elsewhere.
     fn read(&self, path: &str, follow: bool) -> Result<Read, Stop> {
         let error = |error: io::Error| Stop::Error(unreadable(path, &error));
-        let looked = if follow { self.files.look_through(path) } else { self.files.look(path) }.map_err(error)?;
+        let (looked, read) = self.files.look_and_read(path, follow).map_err(error)?;
         match super::local::obstacle(self.files, path, looked).map_err(error)? {
             Some(kind) => Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind })),
             None if looked == Look::Absent && follow && self.files.look(path).map_err(error)? == Look::Link => {
                 Err(Stop::Obstacle(Obstacle { path: path.to_owned(), kind: ObstacleKind::Link }))
             }
-            None if looked == Look::Absent => Ok(None),
-            None => self.files.read(path).map_err(error),
+            None => Ok(match (looked, read) {
+                (Look::File(mode), Some(bytes)) => Some((bytes, mode)),
+                _ => None,
+            }),
         }
     }
 
     /// The certificate of an issuer; `None` where it cannot be had, whatever the reason: the issuer's own resource says it.
-    fn issuer(&self, path: &str) -> Option<Vec<u8>> {
-        if let Some(known) = self.issuers.borrow().get(path) {
+    fn issuer(&self, path: &str) -> Option<Arc<[u8]>> {
+        // Who asks for it while it is being read waits.
+        let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = issuers.get(path) {
             return known.clone();
         }
-        let read = self.files.read(path).ok().flatten().map(|(bytes, _)| bytes);
-        self.issuers.borrow_mut().insert(path.to_owned(), read.clone());
+        let read = self.files.read(path).ok().flatten().map(|(bytes, _)| Arc::from(bytes));
+        issuers.insert(path.to_owned(), read.clone());
         read
     }
 
@@ -97,8 +100,10 @@ impl<'a, F: FileSystem> Readings<'a, F> {
             (Some(certificate), Some(key)) => pki::keys_match(certificate, key),
             _ => false,
         };
-        let issuer = if ca { certificate.clone() } else { issuer };
-        let certificate = certificate.map(|bytes| pki::inspect(&bytes, issuer.as_deref()));
+        let certificate = certificate.map(|bytes| {
+            let issuer = if ca { Some(bytes.as_slice()) } else { issuer.as_deref() };
+            pki::inspect(&bytes, issuer)
+        });
         Ok(Seen::Certificate(CertificateSeen { certificate, certificate_mode, key: key_seen, key_mode, pair }))
     }
 
@@ -217,11 +222,13 @@ impl<F: FileSystem> Issuance<'_, F> {
         let issuer = issuer.as_ref().map(|(certificate, key)| (certificate.as_str(), key));
         let certificate = pki::issue(&spec.profile, &key, issuer, self.now)
             .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
-        let first = matches!(spec.issuer, Issuer::SelfSigned { .. });
-        if made {
-            self.write_key(&spec.key, &key, spec.owner)?;
-        }
-        self.write(&spec.certificate, certificate.as_bytes(), mode::CERTIFICATE, spec.owner, first)
+        let certificate = NewFile {
+            path: &spec.certificate,
+            bytes: certificate.as_bytes(),
+            mode: Mode { mode: mode::CERTIFICATE, owner: spec.owner },
+        };
+        self.write(made.then_some((&spec.key, &key)), certificate)?;
+        if matches!(spec.issuer, Issuer::SelfSigned { .. }) { self.settle(&spec.certificate) } else { Ok(()) }
     }
 
     /// Makes a pair of key files, or the public one of a private one that is there.
@@ -237,10 +244,10 @@ impl<F: FileSystem> Issuance<'_, F> {
         let made = kept.is_none();
         let key = kept.map_or_else(|| make_key(spec.algorithm, &spec.private), Ok)?;
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
-        if made {
-            self.write_key(&spec.private, &key, spec.owner)?;
-        }
-        self.write(&spec.public, public.as_bytes(), mode::KEY, spec.owner, true)
+        let public =
+            NewFile { path: &spec.public, bytes: public.as_bytes(), mode: Mode { mode: mode::KEY, owner: spec.owner } };
+        self.write(made.then_some((&spec.private, &key)), public)?;
+        self.settle(&spec.public)
     }
 
     /// Makes a kubeconfig with a new key and client certificate in it.
@@ -267,7 +274,8 @@ impl<F: FileSystem> Issuance<'_, F> {
                 kubeconfig::render(spec, &ca, Credential::File(&rotated.path))
             }
         };
-        self.write(&spec.path, text.as_bytes(), spec.mode, spec.owner, false)
+        let mode = Mode { mode: spec.mode, owner: spec.owner };
+        self.write(None, NewFile { path: &spec.path, bytes: text.as_bytes(), mode })
     }
 
     /// Makes a client certificate and its key, as PEM.
@@ -302,23 +310,27 @@ impl<F: FileSystem> Issuance<'_, F> {
         let (certificate, key) = self.client_certificate(spec, ca, ca_key)?;
         let dated = path.replace("current", &stamp(self.now));
         let pem = Zeroizing::new(format!("{certificate}{}", key.as_str()));
-        self.write(&dated, pem.as_bytes(), mode::KEY, spec.owner, false)?;
+        let mode = Mode { mode: mode::KEY, owner: spec.owner };
+        self.write(None, NewFile { path: &dated, bytes: pem.as_bytes(), mode })?;
         self.writer.link(path, &dated).map_err(|error| ApplyError::new("link", path, error))
     }
 
-    /// Writes a key, before what it belongs to: a file system keeps the order of names in one folder, and the next file that is
-    /// waited for there takes the key along.
-    fn write_key(&self, path: &str, key: &PrivateKey, owner: Owner) -> Result<(), ApplyError> {
-        let pem = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
-        self.write(path, pem.as_bytes(), mode::KEY, owner, false)
+    /// Writes a file, with the new key that it belongs to before it: the key takes its place first, so that there is never a
+    /// certificate whose key is nowhere.
+    fn write(&self, key: Option<(&str, &PrivateKey)>, file: NewFile<'_>) -> Result<(), ApplyError> {
+        let Some((path, key)) = key else { return self.write_files(&[file]) };
+        let text = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
+        let mode = Mode { mode: mode::KEY, owner: file.mode.owner };
+        self.write_files(&[NewFile { path, bytes: text.as_bytes(), mode }, file])
     }
 
-    /// Writes a file. What others are signed by or checked with comes `first`: it must not be lost where they are not.
-    fn write(&self, path: &str, bytes: &[u8], mode: u32, owner: Owner, first: bool) -> Result<(), ApplyError> {
-        let mode = Mode { mode, owner };
-        let written =
-            if first { self.writer.write_first(path, bytes, mode) } else { self.writer.write(path, bytes, mode) };
-        written.map_err(|error| ApplyError::new("write", path, error))
+    fn write_files(&self, files: &[NewFile<'_>]) -> Result<(), ApplyError> {
+        self.writer.write_together(files).map_err(|(path, error)| ApplyError::new("write", path, error))
+    }
+
+    /// Waits for what others are signed by or checked with: it must not be lost where they are not.
+    fn settle(&self, path: &str) -> Result<(), ApplyError> {
+        self.writer.settle_above(path).map_err(|error| ApplyError::new("write", path, error))
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ApplyError> {

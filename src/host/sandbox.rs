@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::facts::{Facts, IssuedToken};
 use crate::host::files::{FileSystem, Look, parent};
-use crate::host::local::{Local, Setting};
+use crate::host::local::{Local, Setting, side_by_side};
 use crate::host::pki::Readings;
 use crate::host::{ApplyError, Host, Tell, tokens};
 use crate::observed::{Mode, ObserveError, Observed, Seen};
@@ -85,8 +85,7 @@ impl<F: FileSystem> Host for Sandbox<F> {
 
     fn observe(&self, desired: &Desired) -> Observed {
         let readings = Readings::new(self.files());
-        let resources = desired.resources.iter();
-        resources.map(|resource| (resource.id.clone(), self.observe_one(resource, &readings))).collect()
+        side_by_side(&desired.resources, |resource| (resource.id.clone(), self.observe_one(resource, &readings)))
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, _tell: Tell<'_>) -> Result<(), ApplyError> {

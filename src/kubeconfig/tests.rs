@@ -39,6 +39,27 @@ fn made() -> (String, String) {
 }
 
 #[test]
+fn the_short_way_reads_what_is_written_and_nothing_that_only_looks_like_it() {
+    let (ca, text) = made();
+    assert!(rendered(text.as_bytes()).is_some(), "what is written does not go the short way:\n{text}");
+    let spelt_otherwise = text.replace("apiVersion: v1\n", "apiVersion: \"v1\"\n");
+    assert!(rendered(spelt_otherwise.as_bytes()).is_none());
+    let facts = |text: &str| format!("{:?}", inspect(text.as_bytes(), Some(ca.as_bytes())).unwrap());
+    assert_eq!(facts(&text), facts(&spelt_otherwise), "the two ways differ");
+    for (from, to) in [
+        ("server: https", "server: # https"),
+        ("    user: kubernetes-admin", "    user: yes"),
+        ("    user: kubernetes-admin", "    user: &a kubernetes-admin"),
+        ("kind: Config\n", "kind: Config\nkind: Config\n"),
+        ("client-key-data: ", "client-key-data: |"),
+    ] {
+        let other = text.replacen(from, to, 1);
+        assert!(other != text && rendered(other.as_bytes()).is_none(), "{to} goes the short way");
+    }
+    assert!(rendered(format!("{text}extensions: []\n").as_bytes()).is_none());
+}
+
+#[test]
 fn what_is_written_is_read_as_wanted() {
     let (ca, text) = made();
     let seen = inspect(text.as_bytes(), Some(ca.as_bytes())).unwrap();

@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::keys;
 use super::scalar::stays_text;
+use super::shape::{Shape, is_break, is_printable, is_word};
 
 /// Lines are folded at the first blank beyond this column, counted in characters.
 const FOLD_AT: usize = 80;
@@ -78,7 +79,7 @@ impl Emitter {
     fn mapping(&mut self, fields: &Map<String, Value>) {
         let outer = self.indent;
         self.deepen();
-        for key in keys::sorted(fields) {
+        for (key, value) in keys::sorted(fields) {
             self.start_line();
             if key.len() <= LONGEST_SIMPLE_KEY && !key.contains(is_break) {
                 self.text(key, Place::SimpleKey);
@@ -89,7 +90,7 @@ impl Emitter {
                 self.start_line();
                 self.indicator(":", true, true);
             }
-            self.node(&fields[key], Place::Mapping);
+            self.node(value, Place::Mapping);
         }
         self.indent = outer;
     }
@@ -110,6 +111,9 @@ impl Emitter {
     }
 
     fn text(&mut self, text: &str, place: Place) {
+        if is_word(text) && stays_text(text) {
+            return self.word(text);
+        }
         let shape = Shape::of(text);
         let simple_key = place == Place::SimpleKey;
         let literal = text.contains('\n') && shape.may_be_literal && !simple_key;
@@ -127,6 +131,17 @@ impl Emitter {
         });
     }
 
+    /// One word, as most texts are: nothing in it to fold or to quote.
+    fn word(&mut self, text: &str) {
+        if !self.after_blank {
+            self.put(' ');
+        }
+        self.out.push_str(text);
+        self.column += text.len();
+        self.after_blank = false;
+        self.only_indention = false;
+    }
+
     /// Runs `write` one level deeper, where lines that a scalar continues on begin.
     fn scalar(&mut self, place: Place, write: impl FnOnce(&mut Self, bool)) {
         let outer = self.indent;
@@ -141,12 +156,6 @@ impl Emitter {
         }
         let mut after_space = false;
         let mut rest = text.chars();
-        if text.is_ascii() && !text.contains(' ') {
-            // One word, as most texts are: nothing to fold.
-            self.out.push_str(text);
-            self.column += text.len();
-            rest = "".chars();
-        }
         while let Some(c) = rest.next() {
             if c == ' ' && fold && !after_space && self.column > FOLD_AT && !rest.as_str().starts_with(' ') {
                 self.start_line();
@@ -240,18 +249,18 @@ impl Emitter {
         self.put_break('\n');
         self.only_indention = true;
         self.after_blank = true;
-        let mut after_break = true;
-        for c in text.chars() {
-            if is_break(c) {
-                self.put_break(c);
-            } else {
-                if after_break {
-                    self.start_line();
-                }
-                self.put(c);
+        for line in text.split_inclusive(is_break) {
+            let content = line.trim_end_matches(is_break);
+            if !content.is_empty() {
+                self.start_line();
+                self.out.push_str(content);
+                self.column += content.chars().count();
+                self.only_indention = false;
             }
-            after_break = is_break(c);
-            self.only_indention = after_break;
+            if let Some(end) = line[content.len()..].chars().next() {
+                self.put_break(end);
+                self.only_indention = true;
+            }
         }
     }
 
@@ -294,64 +303,6 @@ impl Emitter {
         self.out.push(c);
         self.column = 0;
     }
-}
-
-/// Which ways of writing keep a text what it is.
-#[allow(clippy::struct_excessive_bools)] // four independent answers
-struct Shape {
-    may_be_plain: bool,
-    may_be_single_quoted: bool,
-    may_be_literal: bool,
-    breaks: bool,
-}
-
-impl Shape {
-    fn of(text: &str) -> Self {
-        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=');
-        if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.bytes().all(word) {
-            return Self { may_be_plain: true, may_be_single_quoted: true, may_be_literal: true, breaks: false };
-        }
-        let ends = |test: fn(char) -> bool| text.starts_with(test) || text.ends_with(test);
-        let breaks = text.contains(is_break);
-        let pair = |before: fn(char) -> bool, after: fn(char) -> bool| {
-            text.chars().zip(text.chars().skip(1)).any(|(a, b)| before(a) && after(b))
-        };
-        let is_space = |c| c == ' ';
-        let break_then_space = pair(is_break, is_space);
-        let unwritable = pair(is_space, is_break) || !text.chars().all(is_printable);
-        Self {
-            may_be_plain: !(ends(is_space) || breaks || unwritable || has_indicator(text)),
-            may_be_single_quoted: !(break_then_space || unwritable),
-            may_be_literal: !(text.ends_with(' ') || unwritable),
-            breaks,
-        }
-    }
-}
-
-/// Whether the text holds what would end it, begin a comment, or be taken for structure.
-fn has_indicator(text: &str) -> bool {
-    if text.starts_with("---") || text.starts_with("...") {
-        return true;
-    }
-    let mut previous = ' ';
-    let mut rest = text.chars();
-    let mut first = true;
-    while let Some(c) = rest.next() {
-        let before_blank = rest.as_str().chars().next().is_none_or(|next| next == ' ' || next == '\t');
-        let stops = match c {
-            ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => first,
-            '#' => previous == ' ' || previous == '\t' || previous == '\0' || is_break(previous),
-            '?' | '-' => first && before_blank,
-            ':' => before_blank,
-            _ => false,
-        };
-        if stops {
-            return true;
-        }
-        previous = c;
-        first = false;
-    }
-    false
 }
 
 /// A number as Go's JSON, YAML and `strconv` libraries make it in turn: a whole number that fits 64 bits loses its
@@ -400,14 +351,4 @@ fn escape(c: char) -> String {
         }
     };
     format!("\\{short}")
-}
-
-/// The characters that libyaml writes as they are: no control characters, no byte order mark, none beyond U+FFFD.
-const fn is_printable(c: char) -> bool {
-    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
-}
-
-/// The line breaks of YAML 1.1.
-const fn is_break(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
-/// The keys of an object in that order.
-pub(super) fn sorted(fields: &Map<String, Value>) -> Vec<&str> {
+/// The fields of an object in that order.
+pub(super) fn sorted(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
     // Most keys are letters alone, which the map keeps in this order already.
     if fields.keys().all(|key| key.bytes().all(|byte| byte.is_ascii_alphabetic())) {
-        return fields.keys().map(String::as_str).collect();
+        return fields.iter().collect();
     }
     // By insertion: the library's order is not transitive for some odd keys, which std's sort may answer with a panic.
-    let mut keys: Vec<&str> = Vec::with_capacity(fields.len());
-    for key in fields.keys() {
-        let at = keys.partition_point(|earlier| comes_before(earlier, key));
-        keys.insert(at, key);
+    let mut sorted: Vec<(&String, &Value)> = Vec::with_capacity(fields.len());
+    for (key, value) in fields {
+        let at = sorted.partition_point(|(earlier, _)| comes_before(earlier, key));
+        sorted.insert(at, (key, value));
     }
-    keys
+    sorted
 }
 
 fn comes_before(a: &str, b: &str) -> bool {

@@ -5,11 +5,20 @@
 pub(super) fn stays_text(text: &str) -> bool {
     let Some(first) = text.bytes().next() else { return false };
     match first {
-        b'0'..=b'9' | b'+' | b'-' => !(WORDS.contains(&text) || is_date(text) || is_number(text) || is_base60(text)),
-        b'.' => !(WORDS.contains(&text) || is_go_float(text)),
-        _ => !WORDS.contains(&text),
+        // A second sign makes a number of nothing: flags, of which manifests are full.
+        b'-' if text[1..].starts_with('-') => true,
+        b'0'..=b'9' | b'+' | b'-' => !(is_special(text) || is_date(text) || is_number(text) || is_base60(text)),
+        b'.' => !(is_special(text) || is_go_float(text)),
+        _ => !is_special(text),
     }
 }
+
+fn is_special(text: &str) -> bool {
+    text.len() <= LONGEST_WORD && WORDS.contains(&text)
+}
+
+/// The length of the longest of [`WORDS`], in bytes.
+const LONGEST_WORD: usize = 5;
 
 /// The words with a meaning of their own. `<<` is not among them: `go-yaml` has it in its table and never looks, as
 /// no word of the table that it does look up begins with `<`.

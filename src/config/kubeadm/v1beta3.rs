@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn every_difference_is_found_in_the_schema() {
         let (cluster, init) =
-            (schema::of::<v1beta4::ClusterConfiguration>(), schema::of::<v1beta4::InitConfiguration>());
+            (schema::whole::<v1beta4::ClusterConfiguration>(), schema::whole::<v1beta4::InitConfiguration>());
         let found = |pointer: &str| cluster.pointer(pointer).or_else(|| init.pointer(pointer));
         for (pointer, fields) in MISSING {
             for field in fields {

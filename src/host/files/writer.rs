@@ -1,0 +1,221 @@
+//! Writes that are atomic and durable, out of the effects of a [`FileSystem`].
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{FileSystem, Look, name, parent};
+use crate::observed::Mode;
+
+/// The name under which a file is written before it takes its place: hidden from the kubelet by its dot, and always the same,
+/// so that what a killed run left is overwritten by the next.
+#[must_use]
+pub fn temporary(path: &str) -> String {
+    let folder = parent(path).trim_end_matches('/');
+    format!("{folder}/.{}.planekeeper", name(path))
+}
+
+/// A file that is to be written.
+#[derive(Clone, Copy)]
+pub struct NewFile<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// All of its content.
+    pub bytes: &'a [u8],
+    /// Its mode and owner.
+    pub mode: Mode,
+}
+
+/// Writes to a file system, so that nobody ever sees half of a file and a power cut leaves the old one or the new one.
+///
+/// A file's content is on the disk before its name is. Names are on the disk once [`Writer::settle`] has synced their folders:
+/// one wait for the disk a folder, not one a file.
+pub struct Writer<F> {
+    files: F,
+    /// Folders with names that are not on the disk yet.
+    unsettled: Mutex<BTreeSet<String>>,
+    /// Held while folders are synced.
+    settling: Mutex<()>,
+}
+
+impl<F: FileSystem> Writer<F> {
+    /// A writer to a file system.
+    pub fn new(files: F) -> Self {
+        Self { files, unsettled: Mutex::default(), settling: Mutex::default() }
+    }
+
+    /// The file system.
+    pub fn files(&self) -> &F {
+        &self.files
+    }
+
+    /// Writes a file.
+    ///
+    /// # Errors
+    /// The first effect that failed; what was there is then untouched.
+    pub fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        self.write_together(&[NewFile { path, bytes, mode }]).map_err(|(_, error)| error)
+    }
+
+    /// Writes files that belong together: the content of all is on the disk before the first takes its place, and they take their
+    /// places in their order. One wait for the disk, however many they are.
+    ///
+    /// # Errors
+    /// The first effect that failed, with the path of its file; that file and those after it are then untouched.
+    pub fn write_together<'a>(&self, new: &[NewFile<'a>]) -> Result<(), (&'a str, io::Error)> {
+        let mut staged = Vec::with_capacity(new.len());
+        let written = self.stage(new, &mut staged).and_then(|()| self.put_in_place(new, &mut staged));
+        // A full disk must not keep the half of a file; if this fails too, the next run removes it.
+        for (name, _) in staged {
+            let _ = self.files.remove_file(&name);
+        }
+        written
+    }
+
+    /// Writes the content of all files under the names that they have until they take their places.
+    fn stage<'a>(
+        &self,
+        new: &[NewFile<'a>],
+        staged: &mut Vec<(String, F::Handle)>,
+    ) -> Result<(), (&'a str, io::Error)> {
+        let files = &self.files;
+        for NewFile { path, bytes, mode } in new {
+            let failed = |error| (*path, error);
+            let name = temporary(path);
+            let handle = match files.create(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    files.remove_file(&name).and_then(|()| files.create(&name))
+                }
+                other => other,
+            };
+            staged.push((name, handle.map_err(failed)?));
+            if let Some((_, handle)) = staged.last_mut() {
+                files.write(handle, bytes).and_then(|()| files.grant(handle, *mode)).map_err(failed)?;
+            }
+        }
+        let handles: Vec<_> = staged.iter().map(|(_, handle)| handle).collect();
+        files.sync_all(&handles).map_err(|error| (new.first().map_or("/", |first| first.path), error))
+    }
+
+    /// Puts what is staged in its place, and takes out of the list what is there.
+    fn put_in_place<'a>(
+        &self,
+        new: &[NewFile<'a>],
+        staged: &mut Vec<(String, F::Handle)>,
+    ) -> Result<(), (&'a str, io::Error)> {
+        for NewFile { path, .. } in new {
+            if let Some((name, _)) = staged.first() {
+                self.files.rename(name, path).map_err(|error| (*path, error))?;
+            }
+            staged.remove(0);
+            self.unsettle(parent(path));
+        }
+        Ok(())
+    }
+
+    /// Writes a file that others are made from: it is on the disk, with the names of all folders above it, before anything else
+    /// is written.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn write_first(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        self.write(path, bytes, mode)?;
+        self.settle_above(path)
+    }
+
+    /// Waits until the names of a file and of all folders above it are on the disk.
+    ///
+    /// # Errors
+    /// The effect that failed.
+    pub fn settle_above(&self, path: &str) -> io::Result<()> {
+        // One at a time: who finds a folder settled must not go on before it is.
+        let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = path;
+        while folder != "/" {
+            folder = parent(folder);
+            // Taken out before it is synced: a name that another step adds meanwhile puts it in again.
+            if self.lock().remove(folder)
+                && let Err(error) = self.files.sync_directory(folder)
+            {
+                self.unsettle(folder);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a symbolic link, in the place of another if there is one.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn link(&self, path: &str, target: &str) -> io::Result<()> {
+        let (files, staged) = (&self.files, temporary(path));
+        match files.link(&staged, target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                files.remove_file(&staged)?;
+                files.link(&staged, target)?;
+            }
+            made => made?,
+        }
+        files.rename(&staged, path)?;
+        self.unsettle(parent(path));
+        Ok(())
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The effect that failed.
+    pub fn remove(&self, path: &str) -> io::Result<()> {
+        self.files.remove_file(path)?;
+        self.unsettle(parent(path));
+        Ok(())
+    }
+
+    /// Makes a folder and those above it that are missing, all with its mode, as kubeadm's `MkdirAll` does.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn create_directories(&self, path: &str, mode: Mode) -> io::Result<()> {
+        let (files, above) = (&self.files, parent(path));
+        if above != "/" && files.look_through(above)? == Look::Absent {
+            self.create_directories(above, mode)?;
+        }
+        match files.create_directory(path) {
+            // Another step, which runs beside this one, was first.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && matches!(files.look_through(path)?, Look::Directory(_)) => {}
+            result => result?,
+        }
+        files.set_mode(path, mode)?;
+        self.unsettle(above);
+        Ok(())
+    }
+
+    /// Waits until every name that was written is on the disk.
+    ///
+    /// # Errors
+    /// The folder that could not be synced. It is tried again the next time.
+    pub fn settle(&self) -> Result<(), (String, io::Error)> {
+        while let Some(folder) = self.take_unsettled() {
+            if let Err(error) = self.files.sync_directory(&folder) {
+                self.unsettle(&folder);
+                return Err((folder, error));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_unsettled(&self) -> Option<String> {
+        self.lock().pop_first()
+    }
+
+    fn unsettle(&self, folder: &str) {
+        self.lock().insert(folder.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
