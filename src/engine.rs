@@ -2,6 +2,7 @@
 //!
 //! No step is remembered from one pass to the next: first boot, repair, renewal and what is left of a killed run are one path.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -46,7 +47,7 @@ pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cl
     }
     let observed = host.observe(&desired);
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
-    let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), facts.now);
+    let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     Ok(Pass { facts, desired, observed, plan })
 }
 
@@ -169,7 +170,8 @@ struct Outcome {
 
 /// Where the steps of a pass stand.
 struct Queue {
-    ready: BTreeSet<usize>,
+    /// Steps that can be applied now, those first that the longest chain of others waits for.
+    ready: BTreeSet<(Reverse<usize>, usize)>,
     /// Steps that wait, with how many of their needs are not there yet.
     waits: BTreeMap<usize, usize>,
     running: usize,
@@ -186,16 +188,16 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn
     let mut queue = Queue { ready: BTreeSet::new(), waits: BTreeMap::new(), running: 0, outcome: Outcome::default() };
     for (index, step) in pass.plan.steps.iter().enumerate() {
         let needs: Vec<usize> = resources[&step.id].needs.iter().filter_map(|need| steps.get(need).copied()).collect();
-        if needs.is_empty() {
-            queue.ready.insert(index);
-        } else {
-            queue.waits.insert(index, needs.len());
-        }
+        queue.waits.insert(index, needs.len());
         for need in needs {
             followers.entry(need).or_default().push(index);
         }
     }
-    let work = Work { host, pass, resources, followers, tell, queue: Mutex::new(queue), changed: Condvar::new() };
+    let chains = chains(&followers, pass.plan.steps.len());
+    let ready = queue.waits.iter().filter(|(_, needs)| **needs == 0).map(|(index, _)| *index);
+    queue.ready = ready.map(|index| (Reverse(chains[index]), index)).collect();
+    let work =
+        Work { host, pass, resources, followers, chains, tell, queue: Mutex::new(queue), changed: Condvar::new() };
     // Who waits for what comes by itself keeps nobody else from working.
     let waiting = pass.plan.steps.len() - pass.plan.changes().count();
     let workers = if workers == 1 { 1 } else { (workers + waiting).min(pass.plan.steps.len()) };
@@ -211,12 +213,23 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn
     work.queue.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
+/// How many steps there are one after the other behind each, at most. A plan has each step after what it needs.
+fn chains(followers: &BTreeMap<usize, Vec<usize>>, steps: usize) -> Vec<usize> {
+    let mut chains = vec![0; steps];
+    for index in (0..steps).rev() {
+        let behind = followers.get(&index).into_iter().flatten().map(|follower| chains[*follower] + 1);
+        chains[index] = behind.max().unwrap_or(0);
+    }
+    chains
+}
+
 /// The steps of a pass while they are being applied.
 struct Work<'a, H: ?Sized> {
     host: &'a H,
     pass: &'a Pass,
     resources: BTreeMap<&'a Id, &'a Resource>,
     followers: BTreeMap<usize, Vec<usize>>,
+    chains: Vec<usize>,
     tell: &'a (dyn Fn(Event<'_>) + Sync),
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -247,7 +260,7 @@ impl<H: Host + ?Sized> Work<'_, H> {
     fn next(&self) -> Option<usize> {
         let mut queue = self.lock();
         loop {
-            if let Some(index) = queue.ready.pop_first() {
+            if let Some((_, index)) = queue.ready.pop_first() {
                 queue.running += 1;
                 return Some(index);
             }
@@ -271,7 +284,7 @@ impl<H: Host + ?Sized> Work<'_, H> {
                     });
                     if ready {
                         queue.waits.remove(follower);
-                        queue.ready.insert(*follower);
+                        queue.ready.insert((Reverse(self.chains[*follower]), *follower));
                     }
                 }
             }

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Etcd, Location, Version};
+use crate::desired::pki;
 use crate::observed::{Observed, Seen};
-use crate::resource::Id;
+use crate::resource::{Desired, Id, Issuer, Spec, Want};
 use crate::yaml;
 
 /// A change that is refused.
@@ -124,6 +125,35 @@ fn changed(
         before,
         after,
         reason: fixed.reason,
+    })
+}
+
+/// A control plane that was there before planekeeper, whose certificates all come from another CA than the one that lies where the
+/// configuration's does. Making them anew would cut off every node and client of that cluster.
+#[must_use]
+pub fn foreign_authority(cluster: &Cluster, desired: &Desired, observed: &Observed) -> Option<Forbidden> {
+    let authority = pki::ca(cluster, pki::CLUSTER_CA);
+    let mut verdicts = desired.resources.iter().filter_map(|resource| {
+        let seen = observed.get(&resource.id)?.as_ref().ok()?;
+        match (&resource.want, seen) {
+            (Want::Present(Spec::Certificate(spec)), Seen::Certificate(seen)) => match &spec.issuer {
+                Issuer::Ca(ca) if ca.id == authority.id => seen.certificate.as_ref()?.as_ref().ok()?.signed_by_issuer,
+                _ => None,
+            },
+            (Want::Present(Spec::Kubeconfig(_)), Seen::Kubeconfig(seen)) => seen.content.as_ref().ok()?.ca_is_issuer,
+            _ => None,
+        }
+    });
+    // One that is not this CA's is drift; nothing at all that is, is another cluster.
+    let another = !verdicts.next()? && verdicts.all(|mine| !mine);
+    let field = "ClusterConfiguration.certificatesDir".to_owned();
+    another.then(|| Forbidden {
+        place: cluster.lines.of(&field).cloned(),
+        field,
+        before: "the CA that this host's control plane was set up with".to_owned(),
+        after: authority.certificate,
+        reason: "this host belongs to somebody else's cluster; put its own CA there, or take the host down first with \
+                 planekeeper reset",
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
 use crate::diff;
+use crate::facts::Facts;
 use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Desired, Effect, Id, Origin, Resource, Spec, Waiting, Want};
@@ -135,14 +136,17 @@ pub fn plan(
     desired: &Desired,
     observed: &Observed,
     previous: Option<&Previous<'_>>,
-    now: i64,
+    facts: &Facts,
 ) -> Plan {
     let mut plan = Plan {
         waiting: desired.waiting.clone(),
         forbidden: guard::forbidden(cluster, previous.map(|previous| previous.cluster), observed),
         ..Plan::default()
     };
-    let context = Context { cluster, observed, previous, before: index(previous), now };
+    if facts.adopted && previous.is_none() {
+        plan.forbidden.extend(guard::foreign_authority(cluster, desired, observed));
+    }
+    let context = Context { cluster, observed, previous, before: index(previous), now: facts.now };
     // Resources that are out of sync for reasons that applying the plan will not mend.
     let mut stuck: BTreeSet<&Id> = desired.waiting.iter().map(|waiting| &waiting.id).collect();
     for resource in &desired.resources {

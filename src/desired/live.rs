@@ -1,6 +1,6 @@
 //! What a host has on which things run, beyond its files: images, the kubelet's unit, and the health that others wait for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -34,6 +34,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         if let Some((_, pod)) = pods.iter().find(|(id, _)| *id == resource.id) {
             // The kubelet would pull it too, with nobody to tell of it.
             resource.needs.extend(Some(Id::image(&pod.image)).filter(|image| known.contains(image)));
+            resource.needs.extend(behind(pod, &pods));
         }
         if is_object(resource) {
             resource.needs.push(api());
@@ -44,11 +45,43 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         }
     }
     let unit = unit(&desired);
-    desired.resources.splice(0..0, images);
-    desired.push(unit);
-    desired.resources.extend(gates(cluster, &pods));
-    desired.push(admins());
+    let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
+    desired.resources = in_order(resources.chain([unit]).chain(gates(cluster, &pods)).chain([admins()]).collect());
     desired
+}
+
+/// What has to be healthy before a component is started or changed: it could do nothing, and would only take the processors from
+/// what it waits for.
+fn behind(pod: &StaticPodSpec, pods: &[(Id, StaticPodSpec)]) -> Option<Id> {
+    match pod.component.as_str() {
+        "etcd" => None,
+        "kube-apiserver" => pods.iter().any(|(_, pod)| pod.component == "etcd").then(|| Id::gate("etcd")),
+        _ => Some(api()),
+    }
+}
+
+/// The resources in their order, but each after what it needs.
+fn in_order(resources: Vec<Resource>) -> Vec<Resource> {
+    fn place(index: usize, needs: &[Vec<usize>], placed: &mut Vec<usize>, seen: &mut [bool]) {
+        if std::mem::replace(&mut seen[index], true) {
+            return;
+        }
+        for need in &needs[index] {
+            place(*need, needs, placed, seen);
+        }
+        placed.push(index);
+    }
+    let known: BTreeMap<&Id, usize> = resources.iter().enumerate().map(|(index, one)| (&one.id, index)).collect();
+    let needs: Vec<Vec<usize>> = resources
+        .iter()
+        .map(|resource| resource.needs.iter().filter_map(|need| known.get(need).copied()).collect())
+        .collect();
+    let (mut placed, mut seen) = (Vec::with_capacity(resources.len()), vec![false; resources.len()]);
+    for index in 0..resources.len() {
+        place(index, &needs, &mut placed, &mut seen);
+    }
+    let mut resources: Vec<Option<Resource>> = resources.into_iter().map(Some).collect();
+    placed.into_iter().filter_map(|index| resources[index].take()).collect()
 }
 
 /// An image. kubeadm pulls every image before anything else; here what needs one waits for that one.
@@ -89,12 +122,10 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     let gate = |name: &str, needs: Vec<Id>, condition, timeout| {
         Resource::present(Id::gate(name), WAIT, needs, Spec::Gate(GateSpec { condition, timeout }))
     };
-    let mut gates = vec![gate(
-        "kubelet",
-        vec![Id::unit(KUBELET)],
-        Condition::Url(kubelet_healthz(cluster)),
-        timeouts.kubelet_health_check,
-    )];
+    let mut gates = Vec::new();
+    if let Some(url) = kubelet_healthz(cluster) {
+        gates.push(gate("kubelet", vec![Id::unit(KUBELET)], Condition::Url(url), timeouts.kubelet_health_check));
+    }
     let running = |of: &[&str]| -> Vec<Id> {
         let files = pods.iter().filter(|(_, pod)| of.is_empty() || of.contains(&pod.component.as_str()));
         files.map(|(file, _)| file.clone()).chain([Id::unit(KUBELET)]).collect()
@@ -112,16 +143,17 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     gates
 }
 
-/// Where the kubelet tells of its health, by its own configuration.
-fn kubelet_healthz(cluster: &Cluster) -> String {
+/// Where the kubelet tells of its health, by its own configuration; `None` where it was told not to.
+fn kubelet_healthz(cluster: &Cluster) -> Option<String> {
     let field = |name: &str| cluster.kubelet.value.get(name);
-    let port = field("healthzPort").and_then(Value::as_u64).unwrap_or(10248);
+    let port =
+        u16::try_from(field("healthzPort").and_then(Value::as_u64).unwrap_or(10248)).ok().filter(|port| *port > 0)?;
     let address = field("healthzBindAddress").and_then(Value::as_str).and_then(|address| address.parse().ok());
     let address = match address {
         Some(address @ (std::net::IpAddr::V4(_) | std::net::IpAddr::V6(_))) if !address.is_unspecified() => address,
         _ => std::net::Ipv4Addr::LOCALHOST.into(),
     };
-    format!("http://{}/healthz", std::net::SocketAddr::new(address, u16::try_from(port).unwrap_or(10248)))
+    Some(format!("http://{}/healthz", std::net::SocketAddr::new(address, port)))
 }
 
 /// The static Pod of a manifest.
@@ -146,11 +178,11 @@ fn static_pod(cluster: &Cluster, resource: &Resource) -> Option<(Id, StaticPodSp
     Some((resource.id.clone(), spec))
 }
 
-/// The URL that the kubelet asks, by the container's readiness probe or else its liveness probe.
+/// The URL that the kubelet asks: whether it is ready, or else whether it lives. Of the scheduler only whether it lives, as kubeadm
+/// does: it calls itself ready once it has seen the whole cluster, some seconds later.
 fn health_url(container: &Value) -> Option<String> {
-    let get = ["readinessProbe", "livenessProbe"]
-        .into_iter()
-        .find_map(|probe| container.pointer(&format!("/{probe}/httpGet")))?;
+    let readiness = container.pointer("/readinessProbe/httpGet").filter(|_| container["name"] != "kube-scheduler");
+    let get = readiness.or_else(|| container.pointer("/livenessProbe/httpGet"))?;
     let text = |field: &str| get.get(field).and_then(Value::as_str);
     let port = match get.get("port")? {
         Value::String(name) => {
@@ -178,4 +210,89 @@ fn admins_id() -> Id {
 
 fn is_object(resource: &Resource) -> bool {
     matches!(&resource.want, Want::Present(Spec::Object(_)) | Want::Absent(Target::Object(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+    use crate::desired::{desired, static_pod};
+
+    fn live(cluster: &Cluster) -> Desired {
+        desired(cluster, &Facts { live: true, ca_certificate: Some(String::new()), ..Facts::default() })
+    }
+
+    fn find<'a>(desired: &'a Desired, id: &Id) -> &'a Resource {
+        desired.resources.iter().find(|resource| resource.id == *id).unwrap()
+    }
+
+    /// Whether one resource is only reached through another, however long the way.
+    fn stands_behind(desired: &Desired, id: &Id, before: &Id) -> bool {
+        find(desired, id).needs.iter().any(|need| need == before || stands_behind(desired, need, before))
+    }
+
+    #[test]
+    fn everything_comes_after_what_it_needs() {
+        let desired = live(&fixture());
+        let mut placed = BTreeSet::new();
+        for resource in &desired.resources {
+            for need in &resource.needs {
+                assert!(placed.contains(need), "{} needs {need}, which comes later or never", resource.id);
+            }
+            assert!(placed.insert(resource.id.clone()), "{} is there twice", resource.id);
+        }
+    }
+
+    #[test]
+    fn nothing_is_started_before_what_it_depends_on_is_healthy() {
+        let desired = live(&fixture());
+        let manifest = |name: &str| Id::file(&static_pod::path(name));
+        assert!(stands_behind(&desired, &manifest("kube-apiserver"), &Id::gate("etcd")));
+        for component in ["kube-controller-manager", "kube-scheduler"] {
+            assert!(stands_behind(&desired, &manifest(component), &Id::gate("api")), "{component}");
+        }
+        for object in desired.resources.iter().filter(|resource| is_object(resource)) {
+            assert!(stands_behind(&desired, &object.id, &Id::gate("api")), "{}", object.id);
+        }
+        assert!(stands_behind(&desired, &node::id(&fixture()), &Id::gate("node")), "the kubelet makes its Node");
+    }
+
+    #[test]
+    fn a_component_waits_for_its_own_image_alone() {
+        let desired = live(&fixture());
+        let needs = &find(&desired, &Id::file(&static_pod::path("etcd"))).needs;
+        let images: Vec<_> = needs.iter().filter(|need| need.0.starts_with("image:")).collect();
+        assert!(matches!(images[..], [image] if image.0.contains("/etcd:")), "{images:?}");
+    }
+
+    #[test]
+    fn in_a_sandbox_nothing_runs() {
+        let desired = desired(&fixture(), &Facts::default());
+        let runs = |resource: &&Resource| {
+            matches!(&resource.want, Want::Present(Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_)))
+        };
+        assert!(!desired.resources.iter().any(|resource| runs(&resource)));
+        assert!(!desired.resources.iter().any(|resource| resource.id == admins_id()));
+    }
+
+    #[test]
+    fn health_is_asked_for_where_the_kubelet_asks() {
+        let desired = live(&fixture());
+        let url = |name: &str| match &find(&desired, &Id::gate(name)).want {
+            Want::Present(Spec::Gate(GateSpec { condition: Condition::StaticPod(pod), .. })) => pod.health.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(url("kube-controller-manager").as_deref(), Some("https://127.0.0.1:10257/healthz"));
+        assert_eq!(url("kube-scheduler").as_deref(), Some("https://127.0.0.1:10259/livez"));
+        assert_eq!(url("etcd").as_deref(), Some("http://127.0.0.1:2381/readyz"));
+        assert_eq!(url("kube-apiserver"), None, "its own client asks");
+    }
+
+    #[test]
+    fn a_kubelet_that_tells_nobody_of_its_health_is_not_waited_for() {
+        let mut cluster = fixture();
+        cluster.kubelet.value["healthzPort"] = 0.into();
+        let desired = live(&cluster);
+        assert!(!desired.resources.iter().any(|resource| resource.id == Id::gate("kubelet")));
+    }
 }
