@@ -1,5 +1,6 @@
 """hack/bench: planekeeper beside the real kubeadm. See hack/bench for what it prints and why."""
 import argparse
+import os
 import pathlib
 import re
 import statistics
@@ -85,6 +86,7 @@ def prepare(peer, config):
     peer.clear()
     if peer.name != "planekeeper":
         real_kubeadm.prepare(peer.root, config, real_kubeadm.Host(ca_folders=()))
+    os.sync()  # who waits for the disk does not wait for what another left to be written
 
 
 def measure(rounds, folder, planekeeper, algorithm):
