@@ -11,7 +11,7 @@ use crate::desired::{self, patched};
 use crate::facts::Facts;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
-use crate::plan::{self, Held, Plan, Previous, Step};
+use crate::plan::{self, Action, Held, Plan, Previous, Step};
 use crate::resource::{Desired, Id, Resource};
 
 /// The most passes of one run. A cold start takes four: the host's files, what follows from its CA, a look at the result; more
@@ -116,6 +116,8 @@ pub fn reconcile<H: Host + ?Sized>(
     tell: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, ObserveError> {
     let mut report = Report::default();
+    // What was waited for in vain has had its time: a later pass does not wait for it again.
+    let mut in_vain: BTreeMap<Id, String> = BTreeMap::new();
     loop {
         let pass = look(host, cluster, last_good)?;
         report.passes += 1;
@@ -126,12 +128,17 @@ pub fn reconcile<H: Host + ?Sized>(
             return Ok(report);
         }
         tell(Event::Planned(pass.plan.steps.len()));
-        let mut outcome = apply(host, &pass, workers, tell);
+        let mut outcome = apply(host, &pass, workers, &in_vain, tell);
         outcome.done.sort_unstable();
         report.unsettled = host.settle().err();
         let stuck = outcome.done.is_empty();
         report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));
         report.failed = outcome.failed;
+        for failed in &report.failed {
+            if pass.plan.steps.iter().any(|step| step.id == failed.id && step.action == Action::Wait) {
+                in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
+            }
+        }
         if stuck {
             // Nothing that could be done was: another pass would meet the same errors.
             report.left = pass.plan;
@@ -179,7 +186,13 @@ struct Queue {
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
-fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn(Event<'_>) + Sync)) -> Outcome {
+fn apply<H: Host + ?Sized>(
+    host: &H,
+    pass: &Pass,
+    workers: usize,
+    in_vain: &BTreeMap<Id, String>,
+    tell: &(dyn Fn(Event<'_>) + Sync),
+) -> Outcome {
     let resources: BTreeMap<&Id, &Resource> =
         pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
     let steps: BTreeMap<&Id, usize> =
@@ -196,8 +209,17 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, workers: usize, tell: &(dyn Fn
     let chains = chains(&followers, pass.plan.steps.len());
     let ready = queue.waits.iter().filter(|(_, needs)| **needs == 0).map(|(index, _)| *index);
     queue.ready = ready.map(|index| (Reverse(chains[index]), index)).collect();
-    let work =
-        Work { host, pass, resources, followers, chains, tell, queue: Mutex::new(queue), changed: Condvar::new() };
+    let work = Work {
+        host,
+        pass,
+        resources,
+        followers,
+        chains,
+        in_vain,
+        tell,
+        queue: Mutex::new(queue),
+        changed: Condvar::new(),
+    };
     // Who waits for what comes by itself keeps nobody else from working.
     let waiting = pass.plan.steps.len() - pass.plan.changes().count();
     let workers = if workers == 1 { 1 } else { (workers + waiting).min(pass.plan.steps.len()) };
@@ -230,6 +252,7 @@ struct Work<'a, H: ?Sized> {
     resources: BTreeMap<&'a Id, &'a Resource>,
     followers: BTreeMap<usize, Vec<usize>>,
     chains: Vec<usize>,
+    in_vain: &'a BTreeMap<Id, String>,
     tell: &'a (dyn Fn(Event<'_>) + Sync),
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -249,9 +272,12 @@ impl<H: Host + ?Sized> Work<'_, H> {
                 Some(Ok(seen)) => seen,
                 _ => &Seen::Absent,
             };
-            let result = self.host.apply(self.resources[&step.id], seen, &step.verdict, &|what| {
-                (self.tell)(Event::Waits(step, what));
-            });
+            let result = match self.in_vain.get(&step.id) {
+                Some(reason) => Err(ApplyError::new("see", &step.id.0, reason.clone())),
+                None => self.host.apply(self.resources[&step.id], seen, &step.verdict, &|what| {
+                    (self.tell)(Event::Waits(step, what));
+                }),
+            };
             (self.tell)(Event::Ended(step, result.as_ref().err()));
             self.end(index, result);
         }

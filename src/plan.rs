@@ -209,7 +209,9 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
 
 /// Drift is repaired, reported or left, as the configuration says of the resource.
 fn by_policy(step: Step, settings: &Settings, plan: &mut Plan) -> bool {
-    let drift = step.cause == Cause::Drift && step.changes.iter().all(|change| change.cause == Cause::Drift);
+    let drift = step.action != Action::Wait
+        && step.cause == Cause::Drift
+        && step.changes.iter().all(|change| change.cause == Cause::Drift);
     match if drift { drift_policy(settings, &step.id) } else { DriftPolicy::Repair } {
         DriftPolicy::Repair => plan.steps.push(step),
         DriftPolicy::Report => plan.reported.push(step),

@@ -18,7 +18,7 @@ use crate::host::files::{Disk, FileSystem, Look};
 use crate::host::local::{Local, Setting, side_by_side};
 use crate::host::pki::Readings;
 use crate::host::systemd::Systemd;
-use crate::host::{ApplyError, Host, Tell, tokens};
+use crate::host::{ApplyError, Host, Tell, chain, tokens};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
 use crate::origin::{self, Origin};
 use crate::resource::{Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
@@ -237,18 +237,6 @@ impl Live {
         }
         observed
     }
-}
-
-/// An error and all that led to it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl Host for Live {

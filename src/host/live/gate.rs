@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::desired::live::KUBELET;
 use crate::host::cri::{ContainerSeen, ContainerState, Cri, Scope};
-use crate::host::live::{Live, chain, diagnosis};
+use crate::host::live::{Live, diagnosis};
 use crate::host::probe::probe;
-use crate::host::{ApplyError, Tell};
+use crate::host::{ApplyError, Tell, chain};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
 /// How often a condition is asked for: at first, and at most. Asking takes processor time from what is being waited for.

@@ -1,0 +1,275 @@
+//! Laws of a host on which things run, with a machine in memory: images, a kubelet that starts what its manifests say, an API
+//! server that answers once it runs. What only real ones can show is tested on real hosts, by `hack/host-tests`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{SMALL, View, cluster, setting};
+use planekeeper::cluster::Cluster;
+use planekeeper::engine::{self, Report};
+use planekeeper::facts::Facts;
+use planekeeper::host::files::FileSystem;
+use planekeeper::host::memory::Memory;
+use planekeeper::host::sandbox::Sandbox;
+use planekeeper::host::{ApplyError, Host, Tell};
+use planekeeper::observed::{ObserveError, Observed, Seen, UnitSeen};
+use planekeeper::plan::Action;
+use planekeeper::resource::{Condition, Desired, Id, Resource, Spec, StaticPodSpec, Target, Want};
+use planekeeper::verdict::Verdict;
+
+/// A machine. Its files and objects are a sandbox's, whose folder of objects nobody reaches before an API server runs.
+struct Machine {
+    files: Memory,
+    images: Mutex<BTreeSet<String>>,
+    started: Mutex<bool>,
+}
+
+impl Machine {
+    fn bare() -> Self {
+        Self { files: Memory::default(), images: Mutex::default(), started: Mutex::new(false) }
+    }
+
+    fn runs(&self, pod: &StaticPodSpec) -> bool {
+        let manifest = self.files.read(&format!("/etc/kubernetes/manifests/{}.yaml", pod.component)).unwrap();
+        let Some((manifest, _)) = manifest else { return false };
+        let manifest = planekeeper::yaml::parse(std::str::from_utf8(&manifest).unwrap()).unwrap();
+        let container = &manifest["spec"]["containers"][0];
+        let command: Vec<&str> =
+            container["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+        *self.started.lock().unwrap() && container["image"] == *pod.image && command == pod.command
+    }
+
+    fn api_answers(&self) -> bool {
+        let there = |name: &str| self.files.read(&format!("/etc/kubernetes/manifests/{name}.yaml")).unwrap().is_some();
+        *self.started.lock().unwrap() && there("etcd") && there("kube-apiserver")
+    }
+
+    fn holds(&self, condition: &Condition) -> Result<(), String> {
+        let holds = match condition {
+            Condition::Url(_) => *self.started.lock().unwrap(),
+            Condition::StaticPod(pod) => self.runs(pod),
+            _ => self.api_answers(),
+        };
+        if holds { Ok(()) } else { Err("not yet".to_owned()) }
+    }
+}
+
+/// What goes wrong: the step of this number and all after it, or every step on one resource.
+enum Fault<'a> {
+    None,
+    From(usize),
+    On(&'a str),
+}
+
+/// A run on a machine.
+struct Run<'a> {
+    machine: &'a Machine,
+    sandbox: Sandbox<View<'a>>,
+    fault: Fault<'a>,
+    steps: AtomicUsize,
+    /// How often something sick was waited for.
+    waited: AtomicUsize,
+}
+
+impl<'a> Run<'a> {
+    fn new(machine: &'a Machine, fault: Fault<'a>) -> Self {
+        let sandbox = Sandbox::new(View(&machine.files), setting());
+        Self { machine, sandbox, fault, steps: AtomicUsize::new(0), waited: AtomicUsize::new(0) }
+    }
+
+    fn is_sick(&self, resource: &Resource) -> bool {
+        matches!(self.fault, Fault::On(id) if id == resource.id.0)
+    }
+
+    fn reconcile(&self, cluster: &Cluster) -> Report {
+        engine::reconcile(self, cluster, Some(cluster), 1, &|_| {}).unwrap()
+    }
+}
+
+fn is_object(resource: &Resource) -> bool {
+    matches!(&resource.want, Want::Present(Spec::Object(_)) | Want::Absent(Target::Object(_)))
+}
+
+impl Host for Run<'_> {
+    fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
+        Ok(Facts { live: true, ..self.sandbox.facts(cluster)? })
+    }
+
+    fn observe(&self, desired: &Desired) -> Observed {
+        let mut observed = self.sandbox.observe(desired);
+        let never = self.machine.files.read("/etc/kubernetes/manifests/kube-apiserver.yaml").unwrap().is_none();
+        for resource in &desired.resources {
+            let seen = match &resource.want {
+                Want::Present(Spec::Image(spec)) => {
+                    let there = self.machine.images.lock().unwrap().contains(&spec.reference);
+                    Ok(if there { Seen::Image } else { Seen::Absent })
+                }
+                Want::Present(Spec::Unit(_)) => {
+                    let started = *self.machine.started.lock().unwrap();
+                    let active = if started { Ok(()) } else { Err("inactive (dead)".to_owned()) };
+                    Ok(Seen::Unit(UnitSeen { active, enabled: Ok(()), started: None, reads: Vec::new() }))
+                }
+                Want::Present(Spec::Gate(_)) if self.is_sick(resource) => Ok(Seen::Gate(Err("it is sick".to_owned()))),
+                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.machine.holds(&spec.condition))),
+                _ if is_object(resource) && !never && !self.machine.api_answers() => {
+                    Err(ObserveError { what: resource.id.0.clone(), why: "connection refused".to_owned() })
+                }
+                _ => continue,
+            };
+            observed.insert(resource.id.clone(), seen);
+        }
+        observed
+    }
+
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
+        let fails = match self.fault {
+            Fault::None => false,
+            Fault::From(step) => self.steps.fetch_add(1, Ordering::SeqCst) >= step,
+            Fault::On(_) => self.is_sick(resource),
+        };
+        if fails {
+            self.waited.fetch_add(1, Ordering::SeqCst);
+            return Err(ApplyError::new("see", resource.id.0.clone(), "it went wrong"));
+        }
+        match &resource.want {
+            Want::Present(Spec::Image(spec)) => {
+                self.machine.images.lock().unwrap().insert(spec.reference.clone());
+            }
+            Want::Present(Spec::Unit(_)) => *self.machine.started.lock().unwrap() = true,
+            Want::Present(Spec::Gate(spec)) => {
+                return self.machine.holds(&spec.condition).map_err(|why| ApplyError::new("see", &resource.id.0, why));
+            }
+            _ if is_object(resource) && !self.machine.api_answers() => {
+                return Err(ApplyError::new("apply", &resource.id.0, "connection refused"));
+            }
+            _ => return self.sandbox.apply(resource, seen, verdict, tell),
+        }
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), ApplyError> {
+        self.sandbox.settle()
+    }
+
+    fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
+        self.sandbox.keep(path, text)
+    }
+}
+
+fn up(cluster: &Cluster) -> (Machine, Report) {
+    let machine = Machine::bare();
+    let report = Run::new(&machine, Fault::None).reconcile(cluster);
+    assert!(report.converged(), "{report:#?}");
+    (machine, report)
+}
+
+#[test]
+fn a_bare_machine_comes_up_in_one_run_and_the_next_does_nothing() {
+    let cluster = cluster(SMALL);
+    let (machine, first) = up(&cluster);
+    assert!(first.done.iter().any(|step| step.action == Action::Wait), "nothing was waited for");
+    let before = machine.files.touched();
+    let again = Run::new(&machine, Fault::None).reconcile(&cluster);
+    assert!(again.converged() && again.done.is_empty(), "{:#?}", again.done);
+    assert_eq!(machine.files.touched(), before);
+}
+
+#[test]
+fn a_plan_for_a_bare_machine_shows_its_objects_before_there_is_an_api_server() {
+    let machine = Machine::bare();
+    let pass = engine::look(&Run::new(&machine, Fault::None), &cluster(SMALL), None).unwrap();
+    let made = |id: &str| pass.plan.steps.iter().any(|step| step.id.0 == id && step.action == Action::Create);
+    assert!(made("object:Deployment/kube-system/coredns"));
+    assert!(pass.plan.settled(), "{:#?}", pass.plan.held);
+}
+
+#[test]
+fn a_run_that_is_stopped_after_any_step_is_carried_on_by_the_next() {
+    let cluster = cluster(SMALL);
+    let steps = up(&cluster).1.done.len();
+    for stop in 0..steps {
+        let machine = Machine::bare();
+        let stopped = Run::new(&machine, Fault::From(stop)).reconcile(&cluster);
+        assert!(!stopped.converged(), "stopped after {stop} steps, and yet all is done");
+        let ca = machine.files.read("/etc/kubernetes/pki/ca.key").unwrap();
+        let next = Run::new(&machine, Fault::None).reconcile(&cluster);
+        assert!(next.converged(), "after {stop} steps: {next:#?}");
+        assert!(ca.is_none() || machine.files.read("/etc/kubernetes/pki/ca.key").unwrap() == ca, "after {stop} steps");
+    }
+}
+
+/// Everything that needs a resource, however long the way.
+fn behind<'a>(cluster: &Cluster, id: &'a Id) -> BTreeSet<&'a Id> {
+    let facts = Facts {
+        live: true,
+        ca_certificate: Some(String::new()),
+        tokens: [("abcdef".to_owned(), planekeeper::facts::IssuedToken { ends: Some(i64::MAX), secret: None })].into(),
+        ..Facts::default()
+    };
+    let desired: &'static Desired = Box::leak(Box::new(planekeeper::desired::desired(cluster, &facts)));
+    let mut found: BTreeSet<&Id> = [id].into();
+    for resource in &desired.resources {
+        if resource.needs.iter().any(|need| found.contains(need)) {
+            found.insert(&resource.id);
+        }
+    }
+    found.remove(id);
+    found
+}
+
+#[test]
+fn what_does_not_come_up_is_named_holds_what_depends_on_it_and_nothing_else() {
+    let cluster = cluster(SMALL);
+    let (_, all) = up(&cluster);
+    let ids: Vec<&Id> = all.done.iter().map(|step| &step.id).collect();
+    let kinds = ["image:", "unit:", "gate:"];
+    for id in ids.iter().filter(|id| kinds.iter().any(|kind| id.0.starts_with(kind))) {
+        let machine = Machine::bare();
+        let report = Run::new(&machine, Fault::On(&id.0)).reconcile(&cluster);
+        assert!(report.failed.iter().any(|failed| failed.id == **id), "{id} is not named: {report:#?}");
+        let done: BTreeSet<&Id> = report.done.iter().map(|step| &step.id).collect();
+        let needing: BTreeSet<&Id> = behind(&cluster, id);
+        for other in &ids {
+            let held = needing.contains(other) || other == id;
+            assert!(
+                held != done.contains(other),
+                "{id} fails, and {other} is {}",
+                if held { "done" } else { "not done" }
+            );
+        }
+        let next = Run::new(&machine, Fault::None).reconcile(&cluster);
+        assert!(next.converged(), "once {id} is well again: {next:#?}");
+    }
+}
+
+#[test]
+fn what_was_waited_for_in_vain_is_not_waited_for_again_in_the_same_run() {
+    let machine = Machine::bare();
+    let run = Run::new(&machine, Fault::On("gate:kube-scheduler"));
+    let report = run.reconcile(&cluster(SMALL));
+    assert!(report.passes > 1, "it had but one chance");
+    assert_eq!(run.waited.load(Ordering::SeqCst), 1);
+    let error = report.failed[0].error.chain();
+    assert_eq!(error, "cannot see gate:kube-scheduler: it went wrong", "the reason is that of the first time");
+}
+
+#[test]
+fn a_changed_flag_is_written_and_waited_for_and_nothing_else_is_touched() {
+    let (machine, _) = up(&cluster(SMALL));
+    let changed = cluster(&format!("{SMALL}scheduler: {{extraArgs: [{{name: v, value: '2'}}]}}\n"));
+    let report = Run::new(&machine, Fault::None).reconcile(&changed);
+    assert!(report.converged(), "{report:#?}");
+    let done: Vec<&str> = report.done.iter().map(|step| step.id.0.as_str()).collect();
+    assert_eq!(
+        done,
+        [
+            "file:/etc/kubernetes/manifests/kube-scheduler.yaml",
+            "object:ConfigMap/kube-system/kubeadm-config",
+            "gate:kube-scheduler",
+        ]
+    );
+}
