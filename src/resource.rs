@@ -346,9 +346,9 @@ pub enum Condition {
     /// A workload's Pods are ready: `Deployment` or `DaemonSet`, in `kube-system`.
     RolledOut {
         /// Its kind.
-        kind: &'static str,
+        kind: String,
         /// Its name.
-        name: &'static str,
+        name: String,
     },
 }
 

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::join::FIRST_USE;
 use crate::cli::output::color;
-use crate::cli::run::Context;
+use crate::cli::run::{Context, Ending};
 use crate::engine::Report;
 use crate::plan::{Action, Cause, Change, Plan, Step};
 use crate::resource::{Effect, Id};
@@ -39,9 +40,18 @@ pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
     out
 }
 
-/// What a run did.
+/// What a run did, and how to go on where it ends with that.
 #[must_use]
-pub fn report(context: &Context<'_>, report: &Report) -> String {
+pub fn report(context: &Context<'_>, report: &Report, ending: &Result<Option<Ending>, String>) -> String {
+    let mut out = done_and_left(context, report);
+    if let Ok(Some(Ending { commands, first })) = ending {
+        let first = if *first { format!("\n{FIRST_USE}") } else { String::new() };
+        let _ = write!(out, "{first}\n{}", commands.to_text());
+    }
+    out
+}
+
+fn done_and_left(context: &Context<'_>, report: &Report) -> String {
     let mut out = String::new();
     // What was made is told while it is made; what was changed is worth its fields.
     for step in report.done.iter().filter(|step| !matches!(step.action, Action::Create | Action::Wait)) {

@@ -47,6 +47,10 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     desired.resources.splice(0..0, images);
     desired.push(unit);
     desired.resources.extend(gates(cluster, &pods));
+    if facts.await_addons {
+        let addons: Vec<Resource> = desired.resources.iter().filter_map(|resource| addon(cluster, resource)).collect();
+        desired.resources.extend(addons);
+    }
     desired.push(admins());
     desired
 }
@@ -110,6 +114,18 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     let name = cluster.node.name.clone();
     gates.push(gate("node", vec![api(), Id::unit(KUBELET)], Condition::Node(name), timeouts.tls_bootstrap));
     gates
+}
+
+/// The Pods of an add-on are ready. kubeadm never waits for them and has no bound for it; they have as long as a component of the
+/// control plane, which is a Pod that the same kubelet starts.
+fn addon(cluster: &Cluster, resource: &Resource) -> Option<Resource> {
+    let Want::Present(Spec::Object(object)) = &resource.want else { return None };
+    let kind = object["kind"].as_str().filter(|kind| ["Deployment", "DaemonSet"].contains(kind))?.to_owned();
+    let name = object.pointer("/metadata/name")?.as_str()?.to_owned();
+    let id = Id::gate(&name);
+    let timeout = cluster.timeouts.control_plane_component_health_check;
+    let spec = GateSpec { condition: Condition::RolledOut { kind, name }, timeout };
+    Some(Resource::present(id, resource.phase, vec![resource.id.clone()], Spec::Gate(spec)))
 }
 
 /// Where the kubelet tells of its health, by its own configuration.
