@@ -46,7 +46,7 @@ pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cl
     }
     let observed = host.observe(&desired);
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
-    let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), facts.now);
+    let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     Ok(Pass { facts, desired, observed, plan })
 }
 

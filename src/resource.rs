@@ -339,6 +339,8 @@ pub enum Condition {
     Url(String),
     /// The API server answers who has a certificate of the cluster's administrators, ready or not.
     ApiAnswers,
+    /// The API server answers at this URL that it is ready.
+    ApiReady(String),
     /// A static Pod runs as its manifest says and is healthy.
     StaticPod(StaticPodSpec),
     /// The kubelet has made its Node.

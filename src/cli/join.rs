@@ -53,7 +53,7 @@ impl Commands {
         if let Some(command) = &self.control_plane {
             let before = match self.key {
                 Some(_) => {
-                    "which takes the uploaded certificates; they and their key are secret, and gone in two hours"
+                    "which takes the uploaded certificates; they and their key are secret, and gone two hours after the upload"
                 }
                 None => "with the CAs and the sa key pair copied to it before",
             };

@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub cluster: &'a Cluster,
     /// The configuration, as it was named.
     pub config: &'a Path,
+    /// It is about this host, and not about a sandbox.
+    pub live: bool,
 }
 
 /// A host, and the configuration that was last in force on it.
@@ -162,8 +164,9 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     let _lock = lock(place.path())?;
     let Opened { host, last_good, last_text } = open(place, &cluster, &record, arguments.wait)?;
     let last_good = last_good.cluster(&cluster);
-    let context = Context { cluster: &cluster, config };
-    if place.root.is_none() && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
+    let live = place.root.is_none();
+    let context = Context { cluster: &cluster, config, live };
+    if live && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
         return Ok(Exit::Failed);
     }
     let mut progress = Progress::new();
@@ -177,7 +180,6 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
         let written = host.keep(record::PATH, &text);
         written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;
     }
-    let live = place.root.is_none();
     let first = last_text.is_none();
     let ending = if live && converged { ending(&*host, &cluster, first, arguments.upload_certs) } else { Ok(None) };
     match format {
@@ -281,7 +283,7 @@ pub fn plan(config: &Path, place: &Place, format: Format, detailed: bool) -> Res
     permit(place)?;
     let configuration = configuration::load(config)?;
     let Pass { plan, .. } = look(&configuration, place)?;
-    let context = Context { cluster: &configuration.loaded.cluster, config };
+    let context = Context { cluster: &configuration.loaded.cluster, config, live: place.root.is_none() };
     print_plan(&context, &plan, format)?;
     Ok(match (plan.settled(), detailed && plan.changes().next().is_some()) {
         (false, _) => Exit::Failed,

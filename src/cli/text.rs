@@ -26,9 +26,11 @@ const LINE_MAX: usize = 160;
 #[must_use]
 pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
     let mut out = String::new();
-    for step in &plan.steps {
-        show_step(&mut out, step);
-    }
+    plan.changes().for_each(|step| show_step(&mut out, step));
+    // Where something is done first, nothing that follows can be ready yet, and why says nothing.
+    let waits: Vec<&Step> = plan.steps.iter().filter(|step| step.action == Action::Wait).collect();
+    let follow = plan.changes().next().is_some();
+    waits.iter().filter(|_| !follow).for_each(|step| show_step(&mut out, step));
     show_left(&mut out, plan);
     if nothing(plan) {
         return out + &unchanged(context, plan.unchanged);
@@ -36,6 +38,10 @@ pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
     let _ = writeln!(out, "\nPlan: {}.", summary(plan, &plan.steps));
     if let Some(line) = restarts(&plan.steps, "Restarts") {
         let _ = writeln!(out, "{line}");
+    }
+    if follow && !waits.is_empty() {
+        let names: Vec<&str> = waits.iter().map(|step| step.id.0.trim_start_matches("gate:")).collect();
+        let _ = writeln!(out, "Then waits until these are ready: {}.", names.join(", "));
     }
     out
 }
@@ -80,7 +86,8 @@ fn done_and_left(context: &Context<'_>, report: &Report) -> String {
     let left = Plan { steps: Vec::new(), unchanged: untouched(report), ..report.left.clone() };
     let gap = if out.is_empty() { "" } else { "\n" };
     let _ = writeln!(out, "{gap}{verb}: {}{failed}.", summary(&left, &report.done));
-    if let Some(line) = restarts(&report.done, "To restart") {
+    // A sandbox has nothing that could be restarted; whoever takes it to a host does that.
+    if let Some(line) = restarts(&report.done, if context.live { "Restarted" } else { "To restart" }) {
         let _ = writeln!(out, "{line}");
     }
     out
@@ -160,7 +167,7 @@ pub fn done(action: Action) -> &'static str {
         Action::Repair => "repaired",
         Action::Renew => "renewed",
         Action::Remove => "removed",
-        Action::Wait => "seen",
+        Action::Wait => "ready",
     }
 }
 

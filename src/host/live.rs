@@ -87,25 +87,34 @@ impl Live {
 
     /// A client of the API server, made anew when its credentials have changed.
     fn api(&self) -> Result<Arc<Api>, String> {
-        let read = |name: &str| self.local.read_text(&kubeconfig::path(name)).ok().flatten();
-        let [admin, super_admin, ..] = kubeconfig::NAMES;
-        let admin = read(admin).ok_or_else(|| format!("there is no {} yet", kubeconfig::path(admin)))?;
-        let credentials = Credentials { admin, super_admin: read(super_admin) };
+        let credentials = self.credentials()?;
         let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, api)) = &*api
             && *known == credentials
         {
             return Ok(Arc::clone(api));
         }
+        let made = Arc::new(self.api_at(&credentials, &self.setting.server)?);
+        *api = Some((credentials, Arc::clone(&made)));
+        Ok(made)
+    }
+
+    fn credentials(&self) -> Result<Credentials, String> {
+        let read = |name: &str| self.local.read_text(&kubeconfig::path(name)).ok().flatten();
+        let [admin, super_admin, ..] = kubeconfig::NAMES;
+        let admin = read(admin).ok_or_else(|| format!("there is no {} yet", kubeconfig::path(admin)))?;
+        Ok(Credentials { admin, super_admin: read(super_admin) })
+    }
+
+    /// A new client of the API server at a URL.
+    fn api_at(&self, credentials: &Credentials, server: &str) -> Result<Api, String> {
         let access = Access {
             kubeconfig: &credentials.admin,
             fallback: credentials.super_admin.as_deref(),
-            server: Some(&self.setting.server),
+            server: Some(server),
             timeout: self.setting.api_call,
         };
-        let made = Arc::new(Api::new(&access, self.runtime.handle().clone()).map_err(|error| chain(&error))?);
-        *api = Some((credentials, Arc::clone(&made)));
-        Ok(made)
+        Api::new(&access, self.runtime.handle().clone()).map_err(|error| chain(&error))
     }
 
     /// Uploads the certificates that another control plane needs, encrypted, as `kubeadm init --upload-certs`. What was uploaded
