@@ -52,7 +52,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),
         Command::Images(ImagesCommand::List) => configuration::images(config, format),
         Command::Certs(CertsCommand::List(place)) => run::certs(config, place, format),
-        Command::JoinCommand(place) => join::command(config, place, format),
+        Command::JoinCommand(arguments) => join::command(config, arguments, format),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "planekeeper", &mut script);

@@ -13,10 +13,12 @@ use serde_json::Value;
 
 use crate::versions::Release;
 
+mod certificate_key;
 #[cfg(test)]
 mod fixture;
 mod lines;
 
+pub use certificate_key::CertificateKey;
 #[cfg(test)]
 pub(crate) use fixture::fixture;
 pub use lines::{Lines, Location};
@@ -64,6 +66,8 @@ pub struct Cluster {
     pub certificate_validity: Duration,
     /// `caCertificateValidityPeriod`.
     pub ca_certificate_validity: Duration,
+    /// `certificateKey`, where the file names one.
+    pub certificate_key: Option<CertificateKey>,
     /// `bootstrapTokens`; never empty, as in kubeadm.
     pub bootstrap_tokens: Vec<BootstrapToken>,
     /// `timeouts`.

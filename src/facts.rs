@@ -22,6 +22,8 @@ pub struct Machine {
 pub struct Facts {
     /// Things run here: services, containers, an API server. In a sandbox nothing does.
     pub live: bool,
+    /// The run was asked to end when the add-ons' Pods are ready, and not before.
+    pub await_addons: bool,
     /// Where the control plane comes from, as it was remembered.
     pub origin: Option<Origin>,
     /// The control plane was there before planekeeper.

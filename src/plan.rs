@@ -146,7 +146,7 @@ pub fn plan(
     if facts.adopted && previous.is_none() {
         plan.forbidden.extend(guard::foreign_authority(cluster, desired, observed));
     }
-    let context = Context { cluster, observed, previous, before: index(previous), now: facts.now };
+    let context = Context { cluster, observed, previous, before: index(previous), facts };
     // Resources that are out of sync for reasons that applying the plan will not mend.
     let mut stuck: BTreeSet<&Id> = desired.waiting.iter().map(|waiting| &waiting.id).collect();
     for resource in &desired.resources {
@@ -166,7 +166,7 @@ struct Context<'a> {
     observed: &'a Observed,
     previous: Option<&'a Previous<'a>>,
     before: BTreeMap<&'a Id, &'a Resource>,
-    now: i64,
+    facts: &'a Facts,
 }
 
 fn index<'a>(previous: Option<&Previous<'a>>) -> BTreeMap<&'a Id, &'a Resource> {
@@ -190,7 +190,7 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
             return false;
         }
     };
-    match diff::judge(resource, seen, context.observed, context.now) {
+    match diff::judge(resource, seen, context.observed, context.facts.now) {
         Verdict::Same => plan.unchanged += 1,
         Verdict::Refuse(reason) => {
             plan.refused.push(Refused { id: resource.id.clone(), reason });
@@ -271,7 +271,11 @@ fn change(difference: &Difference, resource: &Resource, context: &Context<'_>) -
 
 /// A field differs because the configuration changed, or because somebody changed the host.
 fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause {
-    let Some(previous) = context.previous else { return Cause::Adoption };
+    let Some(previous) = context.previous else {
+        // A sandbox does not remember where its control plane comes from.
+        let adopted = context.facts.adopted || !context.facts.live;
+        return if adopted { Cause::Adoption } else { configured(field, resource) };
+    };
     let Some(before) = context.before.get(&resource.id) else { return configured(field, resource) };
     if !diff::fields_between(&before.want, &resource.want).contains(field) {
         return Cause::Drift;
@@ -332,7 +336,27 @@ fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+    use crate::cluster::fixture;
+    use crate::observed::UnitSeen;
+    use crate::resource::UnitSpec;
+
+    /// The cause that is given for starting a kubelet that is stopped, where no configuration was in force before.
+    fn cause_of_a_stopped_kubelet(facts: &Facts) -> Cause {
+        let spec = UnitSpec { name: "kubelet.service".to_owned(), reads: Vec::new() };
+        let resource = Resource::present(Id::unit(&spec.name), "kubelet-start", Vec::new(), Spec::Unit(spec));
+        let seen = UnitSeen { active: Err("dead".to_owned()), enabled: Ok(()), started: None, reads: Vec::new() };
+        let observed = Observed::from([(resource.id.clone(), Ok(Seen::Unit(seen)))]);
+        let desired = Desired { resources: vec![resource], waiting: Vec::new() };
+        plan(&fixture(), &desired, &observed, None, facts).steps.remove(0).cause
+    }
+
+    #[test]
+    fn only_a_control_plane_that_was_there_before_is_adopted() {
+        let bare = Facts { live: true, ..Facts::default() };
+        assert_eq!(cause_of_a_stopped_kubelet(&bare), Cause::Configuration(None));
+        assert_eq!(cause_of_a_stopped_kubelet(&Facts { adopted: true, ..bare }), Cause::Adoption);
+    }
 
     #[test]
     fn a_star_stands_for_any_text_and_nothing_else_does() {

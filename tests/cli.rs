@@ -171,7 +171,14 @@ fn drift(session: &Session) {
 #[test]
 fn help_is_a_manual() {
     let mut session = Session::new("");
-    session.run("--help").run("plan --help").run("reconcile").matches("help.txt");
+    session.run("--help").run("plan --help").run("reconcile --help").matches("help.txt");
+}
+
+#[test]
+fn what_needs_a_cluster_that_runs_is_refused_in_a_sandbox() {
+    let mut session = Session::new(SMALL);
+    session.run("reconcile --root host --upload-certs").run("reconcile --root host --wait").matches("sandbox.txt");
+    assert!(!session.folder.path().join("host").exists(), "nothing is written");
 }
 
 #[test]
@@ -369,7 +376,9 @@ fn the_join_commands_are_printed() {
         "kubernetesVersion",
         "controlPlaneEndpoint: api.example.com:6443\nkubernetesVersion",
     );
-    session.run("join-command --root host").matches("join.txt");
+    session.run("join-command --root host");
+    session.run(&format!("join-command --root host --certificate-key {}", "0f".repeat(32)));
+    session.run("join-command --root host --certificate-key 0f").matches("join.txt");
     session.json("join-command --root host -o json", "join.json");
 }
 

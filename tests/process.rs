@@ -154,7 +154,7 @@ fn an_invalid_configuration_exits_with_78_and_touches_nothing() {
 fn a_wrong_call_exits_with_64_and_help_with_0() {
     let run = |words: &[&str]| code(&Command::new(BINARY).args(words).output().unwrap());
     assert_eq!(run(&[]), 64);
-    assert_eq!(run(&["reconcile"]), 64);
+    assert_eq!(run(&["reconcile", "--root", "x", "--wait"]), 64);
     assert_eq!(run(&["reconcile", "--rot", "x"]), 64);
     assert_eq!(run(&["plan", "--root", "/", "--config", "/dev/null"]), 64);
     assert_eq!(run(&["--help"]), 0);

@@ -106,7 +106,7 @@ pub enum Command {
     Certs(CertsCommand),
 
     /// Print the kubeadm commands that join nodes to the cluster; they hold a bootstrap token, which is a secret
-    JoinCommand(Place),
+    JoinCommand(JoinCommand),
 
     /// Print a completion script for a shell
     Completion {
@@ -140,6 +140,23 @@ pub struct Reconcile {
     /// Change a control plane that planekeeper did not set up; without it, such a one is only taken over as it is
     #[arg(long)]
     pub adopt: bool,
+    /// Upload the certificates that another control plane needs, encrypted and for two hours, and print the command it joins by
+    #[arg(long)]
+    pub upload_certs: bool,
+    /// End when the Pods of CoreDNS and kube-proxy are ready, and not before
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What `join-command` takes.
+#[derive(Args, Debug)]
+pub struct JoinCommand {
+    /// The host.
+    #[command(flatten)]
+    pub place: Place,
+    /// The key of certificates that were uploaded, for a control plane to join without having them copied to it
+    #[arg(long, value_name = "KEY")]
+    pub certificate_key: Option<String>,
 }
 
 /// Commands about the configuration.

@@ -1,50 +1,107 @@
-//! `join-command`: how a node joins, in kubeadm's words.
+//! How nodes join, in kubeadm's words: `join-command`, and the end of a run that sets a cluster up.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::arguments::{Format, Place};
+use crate::cli::arguments::{Format, JoinCommand};
 use crate::cli::configuration;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
-use crate::cluster::{BootstrapToken, Cluster};
+use crate::cluster::{BootstrapToken, CertificateKey, Cluster};
 use crate::facts::Facts;
 use crate::pki;
 
-/// Prints the commands.
+/// The commands that join nodes. They hold a bootstrap token and may hold the key of the certificates, so they have no `Debug`, and
+/// go to standard output only.
+pub struct Commands {
+    worker: String,
+    /// There is none without `controlPlaneEndpoint`, as with kubeadm.
+    control_plane: Option<String>,
+    key: Option<CertificateKey>,
+}
+
+impl Commands {
+    /// The commands for a cluster. `key` is that of the certificates that were uploaded.
+    ///
+    /// # Errors
+    /// There is no cluster CA yet, or no bootstrap token that a node could join with.
+    pub fn new(cluster: &Cluster, facts: &Facts, key: Option<CertificateKey>) -> Result<Self, String> {
+        let again = "run planekeeper reconcile first";
+        let ca = facts.ca_certificate.as_ref().ok_or_else(|| format!("there is no cluster CA yet; {again}"))?;
+        let hash =
+            pki::discovery_hash(ca.as_bytes()).map_err(|reason| format!("cannot read the cluster CA: {reason}"))?;
+        let token = cluster.bootstrap_tokens.iter().find_map(|token| usable(token, facts));
+        let token = token.ok_or_else(|| {
+            format!(
+                "no bootstrap token is in force that signs and authenticates; add one to bootstrapTokens and {again}"
+            )
+        })?;
+        let worker = worker(cluster, &token, &hash);
+        let control_plane = cluster.control_plane_endpoint.as_ref().map(|_| {
+            let key = key.as_ref().map(|key| format!(" --certificate-key {}", key.to_hex().as_str()));
+            format!("{worker} --control-plane{}", key.unwrap_or_default())
+        });
+        Ok(Self { worker, control_plane, key })
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("# a worker\n{}\n", self.worker);
+        if let Some(command) = &self.control_plane {
+            let before = match self.key {
+                Some(_) => {
+                    "which takes the uploaded certificates; they and their key are secret, and gone two hours after the upload"
+                }
+                None => "with the CAs and the sa key pair copied to it before",
+            };
+            let _ = write!(text, "\n# a control-plane node, {before}\n{command}\n");
+        } else if let Some(key) = &self.key {
+            let why = "the key of the uploaded certificates; control planes can join once controlPlaneEndpoint is set";
+            let _ = write!(text, "\n# {why}\n{}\n", key.to_hex().as_str());
+        }
+        text
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut value = json!({"worker": self.worker, "controlPlane": self.control_plane});
+        if let Some(key) = &self.key {
+            value["certificateKey"] = key.to_hex().as_str().into();
+        }
+        value
+    }
+}
+
+/// How a user gets at a new cluster, as kubeadm says it at the end of `init`.
+pub const FIRST_USE: &str = "\
+# to use the cluster, as a regular user
+mkdir -p $HOME/.kube
+sudo cp -i /etc/kubernetes/admin.conf $HOME/.kube/config
+sudo chown $(id -u):$(id -g) $HOME/.kube/config
+";
+
+/// `join-command`.
 ///
 /// # Errors
 /// There is no cluster CA yet, or no bootstrap token that a node could join with.
-pub fn command(config: &Path, place: &Place, format: Format) -> Result<Exit, Failure> {
+pub fn command(config: &Path, arguments: &JoinCommand, format: Format) -> Result<Exit, Failure> {
+    let key = arguments.certificate_key.as_deref().map(CertificateKey::from_hex).transpose();
+    let key = key.map_err(|error| Failure::new(Exit::WrongCall, format!("--certificate-key: {error}")))?;
     let cluster = configuration::load(config)?.loaded.cluster;
-    let failed = |message: String| Failure::new(Exit::Failed, message);
-    let facts = super::run::facts(&cluster, place)?;
-    let again = "run planekeeper reconcile first";
-    let ca = facts.ca_certificate.as_ref().ok_or_else(|| failed(format!("there is no cluster CA yet; {again}")))?;
-    let hash =
-        pki::discovery_hash(ca.as_bytes()).map_err(|reason| failed(format!("cannot read the cluster CA: {reason}")))?;
-    let token = cluster.bootstrap_tokens.iter().find_map(|token| usable(token, &facts));
-    let token = token.ok_or_else(|| {
-        failed(format!(
-            "no bootstrap token is in force that signs and authenticates; add one to bootstrapTokens and {again}"
-        ))
-    })?;
-    let worker = worker(&cluster, &token, &hash);
-    let control_plane = cluster.control_plane_endpoint.as_ref().map(|_| format!("{worker} --control-plane"));
+    let facts = super::run::facts(&cluster, &arguments.place)?;
+    let commands = Commands::new(&cluster, &facts, key).map_err(|error| Failure::new(Exit::Failed, error))?;
     match format {
-        Format::Json => output::print_json(&json!({
-            "apiVersion": "planekeeper.dev/v1alpha1", "kind": "JoinCommand",
-            "worker": worker, "controlPlane": control_plane,
-        }))?,
-        Format::Text => {
-            let mut text = format!("# a worker\n{worker}\n");
-            if let Some(command) = control_plane {
-                let title = "# a control-plane node, with the CAs and the sa key pair copied to it before";
-                text.extend(["\n", title, "\n", &command, "\n"]);
-            }
-            output::print(&text)?;
+        Format::Json => {
+            let mut value = commands.to_json();
+            value["apiVersion"] = "planekeeper.dev/v1alpha1".into();
+            value["kind"] = "JoinCommand".into();
+            output::print_json(&value)?;
         }
+        Format::Text => output::print(&commands.to_text())?,
     }
     Ok(Exit::Done)
 }

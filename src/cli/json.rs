@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::exit::Failure;
-use crate::cli::run::Context;
+use crate::cli::run::{Context, Ending};
 use crate::cli::text;
 use crate::engine::Report;
 use crate::plan::{Action, Cause, Change, Plan, Step};
@@ -19,9 +19,9 @@ pub fn plan(context: &Context<'_>, plan: &Plan) -> Value {
     value
 }
 
-/// A report.
+/// A report, with the commands that join nodes where a run ends with them.
 #[must_use]
-pub fn report(context: &Context<'_>, report: &Report) -> Value {
+pub fn report(context: &Context<'_>, report: &Report, ending: &Result<Option<Ending>, String>) -> Value {
     let mut value = head(context, "Report");
     value["converged"] = report.converged().into();
     value["passes"] = report.passes.into();
@@ -33,6 +33,11 @@ pub fn report(context: &Context<'_>, report: &Report) -> Value {
     left(&mut value, &report.left);
     value["summary"] = summary(&report.left, &report.done);
     value["summary"]["unchanged"] = text::untouched(report).into();
+    match ending {
+        Ok(None) => {}
+        Ok(Some(ending)) => value["join"] = ending.commands.to_json(),
+        Err(why) => value["notUploaded"] = why.as_str().into(),
+    }
     value
 }
 

@@ -17,11 +17,20 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// The most characters of the line, so that it stays one.
 const WIDTH: usize = 110;
 
+/// Where there is no terminal, what waits is told after so long: much comes by itself before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is seen while something waits changes with every look; of one step it is told so often.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The most characters of a reason. Errors are told in full at the end.
+const REASON: usize = 160;
+
 /// Progress on standard error.
 pub struct Progress {
     shared: Arc<Shared>,
     terminal: bool,
-    drawing: Option<JoinHandle<()>>,
+    teller: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -34,9 +43,32 @@ struct Shared {
 struct State {
     planned: usize,
     ended: usize,
-    /// What is being done: since when, and what it waits for.
-    running: BTreeMap<Id, (Instant, String)>,
+    running: BTreeMap<Id, Running>,
     over: bool,
+}
+
+/// What is being done.
+struct Running {
+    since: Instant,
+    /// What it waits for.
+    waits: String,
+    /// What was told of that, and when.
+    told: Option<(Instant, String)>,
+}
+
+impl Running {
+    fn new(since: Instant) -> Self {
+        Self { since, waits: String::new(), told: None }
+    }
+
+    /// What there is to tell now of what it waits for, if anything.
+    fn due(&mut self, now: Instant) -> Option<&str> {
+        let news = match &self.told {
+            None => !self.waits.is_empty() && now - self.since >= PATIENCE,
+            Some((at, told)) => *told != self.waits && now - *at >= AGAIN,
+        };
+        news.then(|| self.told.insert((now, self.waits.clone())).1.as_str())
+    }
 }
 
 impl Progress {
@@ -45,11 +77,11 @@ impl Progress {
     pub fn new() -> Self {
         let shared = Arc::new(Shared::default());
         let terminal = stderr().is_terminal();
-        let drawing = terminal.then(|| {
+        let teller = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.draw())
+            move || if terminal { shared.draw() } else { shared.tell_waits() }
         });
-        Self { shared, terminal, drawing }
+        Self { shared, terminal, teller: Some(teller) }
     }
 
     /// Tells of an event. What cannot be told is not worth stopping for.
@@ -61,24 +93,21 @@ impl Progress {
                 return;
             }
             Event::Started(step) => {
-                state.running.insert(step.id.clone(), (Instant::now(), String::new()));
+                state.running.insert(step.id.clone(), Running::new(Instant::now()));
                 return;
             }
             Event::Waits(step, what) => {
-                if let Some((_, waits)) = state.running.get_mut(&step.id) {
-                    (*what).clone_into(waits);
+                if let Some(running) = state.running.get_mut(&step.id) {
+                    running.waits = one_line(what);
                 }
-                if self.terminal {
-                    return;
-                }
-                format!("waiting {}: {what}\n", step.id)
+                return;
             }
             Event::Ended(step, error) => {
                 state.ended += 1;
-                let since = state.running.remove(&step.id).map(|(since, _)| since.elapsed()).unwrap_or_default();
+                let since = state.running.remove(&step.id).map(|step| step.since.elapsed()).unwrap_or_default();
                 let clear = if self.terminal { "\r\x1b[K" } else { "" };
                 match error {
-                    Some(error) => format!("{clear}failed {}: {}\n", step.id, error.chain()),
+                    Some(error) => format!("{clear}failed {}: {}\n", step.id, one_line(&error.chain())),
                     None if step.action == Action::Wait => {
                         format!("{clear}{} {} after {:.1} s\n", text::done(step.action), step.id, since.as_secs_f32())
                     }
@@ -91,12 +120,12 @@ impl Progress {
         let _ = stderr().write_all(line.as_bytes());
     }
 
-    /// Takes the redrawn line away, for good.
+    /// Tells no more, and takes the redrawn line away.
     pub fn clear(&mut self) {
         self.shared.lock().over = true;
         self.shared.over.notify_all();
-        if let Some(drawing) = self.drawing.take() {
-            let _ = drawing.join();
+        if let Some(teller) = self.teller.take() {
+            let _ = teller.join();
         }
     }
 }
@@ -122,12 +151,26 @@ impl Shared {
         }
         let _ = stderr().write_all(b"\r\x1b[K");
     }
+
+    /// Writes a line for each step that waits for long, until it is over.
+    fn tell_waits(&self) {
+        let mut state = self.lock();
+        while !state.over {
+            let now = Instant::now();
+            for (id, running) in &mut state.running {
+                if let Some(waits) = running.due(now) {
+                    let _ = stderr().write_all(format!("waiting {id}: {waits}\n").as_bytes());
+                }
+            }
+            state = self.over.wait_timeout(state, REDRAW).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
 }
 
 impl State {
     /// How far it is, what takes longest, and why.
     fn line(&self) -> String {
-        let Some((id, (since, waits))) = self.running.iter().min_by_key(|(_, (since, _))| *since) else {
+        let Some((id, Running { since, waits, .. })) = self.running.iter().min_by_key(|(_, step)| step.since) else {
             return String::new();
         };
         let others = self.running.len() - 1;
@@ -135,5 +178,40 @@ impl State {
         let waits = if waits.is_empty() { String::new() } else { format!(": {waits}") };
         let seconds = since.elapsed().as_secs_f32();
         format!("{}/{} {seconds:.1} s {id}{others}{waits}", self.ended, self.planned)
+    }
+}
+
+/// A reason in one line of bounded length.
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_many_lines_is_told_in_one() {
+        assert_eq!(one_line("it exited; its last lines:\n        a\n        b\n"), "it exited; its last lines: a b");
+        assert_eq!(one_line(&"ä".repeat(REASON)).chars().count(), REASON);
+        assert!(one_line(&"ä".repeat(REASON + 1)).ends_with("ä…"));
+    }
+
+    #[test]
+    fn in_a_pipe_what_waits_is_told_once_it_takes_long_and_again_seldom_and_only_if_it_has_changed() {
+        let start = Instant::now();
+        let mut step = Running::new(start);
+        assert_eq!(step.due(start + PATIENCE), None, "it waits for nothing");
+        step.waits = "refused".to_owned();
+        assert_eq!(step.due(start), None);
+        assert_eq!(step.due(start + PATIENCE), Some("refused"));
+        assert_eq!(step.due(start + PATIENCE + AGAIN), None, "it is told already");
+        step.waits = "not ready".to_owned();
+        assert_eq!(step.due(start + PATIENCE + AGAIN / 2), None);
+        assert_eq!(step.due(start + PATIENCE + AGAIN), Some("not ready"));
     }
 }

@@ -8,6 +8,7 @@ use crate::certs;
 use crate::cli::arguments::{Format, Place, Reconcile};
 use crate::cli::configuration::{self, Configuration};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::join::Commands;
 use crate::cli::progress::Progress;
 use crate::cli::{json, output, text};
 use crate::cluster::Cluster;
@@ -19,6 +20,7 @@ use crate::host::live::Live;
 use crate::host::local::Setting;
 use crate::host::machine;
 use crate::host::sandbox::Sandbox;
+use crate::host::upload_certs;
 use crate::observed::Mode;
 use crate::origin::{self, Origin};
 use crate::plan::Plan;
@@ -33,6 +35,8 @@ pub struct Context<'a> {
     pub cluster: &'a Cluster,
     /// The configuration, as it was named.
     pub config: &'a Path,
+    /// It is about this host, and not about a sandbox.
+    pub live: bool,
 }
 
 /// A host, and the configuration that was last in force on it.
@@ -72,8 +76,8 @@ fn setting() -> Setting {
     }
 }
 
-/// Opens a host, on which a configuration is wanted.
-fn open(place: &Place, cluster: &Cluster, wanted: &Record) -> Result<Opened, Failure> {
+/// Opens a host, on which a configuration is wanted; to `wait` is to want the Pods of add-ons to be ready too.
+fn open(place: &Place, cluster: &Cluster, wanted: &Record, wait: bool) -> Result<Opened, Failure> {
     let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
     let read = disk.read(record::PATH);
@@ -86,16 +90,16 @@ fn open(place: &Place, cluster: &Cluster, wanted: &Record) -> Result<Opened, Fai
         Some(text) => Record::cluster(text, &machine::machine())
             .map_or(LastGood::None, |cluster| LastGood::Other(Box::new(cluster))),
     };
-    Ok(Opened { host: host(place, disk, cluster)?, last_good, last_text })
+    Ok(Opened { host: host(place, disk, cluster, wait)?, last_good, last_text })
 }
 
 /// The host at a root: this machine, or a folder that stands for one.
-fn host(place: &Place, disk: Disk, cluster: &Cluster) -> Result<Box<dyn Host>, Failure> {
+fn host(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Box<dyn Host>, Failure> {
     if place.root.is_some() {
         return Ok(Box::new(Sandbox::new(disk, setting())));
     }
-    let live = Live::new(disk, setting(), cluster).map_err(|error| Failure::of_io("work on", place.path(), &error))?;
-    Ok(Box::new(live))
+    let live = Live::new(disk, setting(), cluster, wait);
+    Ok(Box::new(live.map_err(|error| Failure::of_io("work on", place.path(), &error))?))
 }
 
 /// Whether a run may touch the place that it was given.
@@ -154,13 +158,15 @@ fn lock(root: &Path) -> Result<File, Failure> {
 pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result<Exit, Failure> {
     let place = &arguments.place;
     permit(place)?;
+    needs_live(arguments)?;
     let Configuration { loaded, record } = configuration::load(config)?;
     let cluster = loaded.cluster;
     let _lock = lock(place.path())?;
-    let Opened { host, last_good, last_text } = open(place, &cluster, &record)?;
+    let Opened { host, last_good, last_text } = open(place, &cluster, &record, arguments.wait)?;
     let last_good = last_good.cluster(&cluster);
-    let context = Context { cluster: &cluster, config };
-    if place.root.is_none() && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
+    let live = place.root.is_none();
+    let context = Context { cluster: &cluster, config, live };
+    if live && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
         return Ok(Exit::Failed);
     }
     let mut progress = Progress::new();
@@ -174,11 +180,60 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
         let written = host.keep(record::PATH, &text);
         written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;
     }
+    let first = last_text.is_none();
+    let ending = if live && converged { ending(&*host, &cluster, first, arguments.upload_certs) } else { Ok(None) };
     match format {
-        Format::Json => output::print_json(&json::report(&context, &report))?,
-        Format::Text => output::print(&text::report(&context, &report))?,
+        Format::Json => output::print_json(&json::report(&context, &report, &ending))?,
+        Format::Text => output::print(&text::report(&context, &report, &ending))?,
     }
-    Ok(if converged { Exit::Done } else { Exit::Failed })
+    if let Err(why) = &ending {
+        output::error(why);
+    }
+    Ok(if converged && ending.is_ok() { Exit::Done } else { Exit::Failed })
+}
+
+/// A folder has no API server to upload to, and no Pods to wait for.
+fn needs_live(arguments: &Reconcile) -> Result<(), Failure> {
+    let flags = [(arguments.upload_certs, "--upload-certs"), (arguments.wait, "--wait")];
+    match flags.iter().find(|(given, _)| *given && arguments.place.root.is_some()) {
+        Some((_, flag)) => {
+            let message =
+                format!("{flag} needs a cluster that runs: there is none in a sandbox; leave out --root, or {flag}");
+            Err(Failure::new(Exit::WrongCall, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a run ends with besides its report.
+pub struct Ending {
+    /// How nodes join.
+    pub commands: Commands,
+    /// The cluster is new, so it is also said how to use it.
+    pub first: bool,
+}
+
+/// How to go on: said of a cluster that was just set up, and to whoever uploads certificates for a node to join with.
+fn ending(host: &dyn Host, cluster: &Cluster, first: bool, upload: bool) -> Result<Option<Ending>, String> {
+    let facts = host.facts(cluster).map_err(|error| error.to_string())?;
+    let first = first && !facts.adopted;
+    if !upload {
+        // Whoever has a cluster without bootstrap tokens knows why.
+        return Ok(Commands::new(cluster, &facts, None)
+            .ok()
+            .filter(|_| first)
+            .map(|commands| Ending { commands, first }));
+    }
+    let failed = |error: &dyn std::fmt::Display| format!("the certificates were not uploaded: {error}");
+    let key = match &cluster.certificate_key {
+        Some(key) => key.clone(),
+        None => upload_certs::generate().map_err(|error| failed(&error))?,
+    };
+    let commands = Commands::new(cluster, &facts, Some(key.clone())).map_err(|error| failed(&error))?;
+    let disk = Disk::open(Path::new("/")).map_err(|error| failed(&error))?;
+    let live = Live::new(disk, setting(), cluster, false).map_err(|error| failed(&error))?;
+    live.upload_certs(cluster, &key).map_err(|error| failed(&error.chain()))?;
+    Ok(Some(Ending { commands, first }))
 }
 
 /// Finds out whose control plane a host has, before the first change. One that is somebody else's is changed only by who was asked
@@ -228,7 +283,7 @@ pub fn plan(config: &Path, place: &Place, format: Format, detailed: bool) -> Res
     permit(place)?;
     let configuration = configuration::load(config)?;
     let Pass { plan, .. } = look(&configuration, place)?;
-    let context = Context { cluster: &configuration.loaded.cluster, config };
+    let context = Context { cluster: &configuration.loaded.cluster, config, live: place.root.is_none() };
     print_plan(&context, &plan, format)?;
     Ok(match (plan.settled(), detailed && plan.changes().next().is_some()) {
         (false, _) => Exit::Failed,
@@ -245,7 +300,7 @@ fn look(configuration: &Configuration, place: &Place) -> Result<Pass, Failure> {
         let empty = Sandbox::new(crate::host::memory::Memory::default(), setting());
         return engine::look(&empty, cluster, None).map_err(failed);
     }
-    let Opened { host, last_good, .. } = open(place, cluster, &configuration.record)?;
+    let Opened { host, last_good, .. } = open(place, cluster, &configuration.record, false)?;
     engine::look(&*host, cluster, last_good.cluster(cluster)).map_err(failed)
 }
 
@@ -269,5 +324,5 @@ pub(super) fn facts(cluster: &Cluster, place: &Place) -> Result<Facts, Failure> 
     permit(place)?;
     let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    host(place, disk, cluster)?.facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+    host(place, disk, cluster, false)?.facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::join::FIRST_USE;
 use crate::cli::output::color;
-use crate::cli::run::Context;
+use crate::cli::run::{Context, Ending};
 use crate::engine::Report;
 use crate::plan::{Action, Cause, Change, Plan, Step};
 use crate::resource::{Effect, Id};
@@ -25,9 +26,11 @@ const LINE_MAX: usize = 160;
 #[must_use]
 pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
     let mut out = String::new();
-    for step in &plan.steps {
-        show_step(&mut out, step);
-    }
+    plan.changes().for_each(|step| show_step(&mut out, step));
+    // Where something is done first, nothing that follows can be ready yet, and why says nothing.
+    let waits: Vec<&Step> = plan.steps.iter().filter(|step| step.action == Action::Wait).collect();
+    let follow = plan.changes().next().is_some();
+    waits.iter().filter(|_| !follow).for_each(|step| show_step(&mut out, step));
     show_left(&mut out, plan);
     if nothing(plan) {
         return out + &unchanged(context, plan.unchanged);
@@ -36,12 +39,25 @@ pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
     if let Some(line) = restarts(&plan.steps, "Restarts") {
         let _ = writeln!(out, "{line}");
     }
+    if follow && !waits.is_empty() {
+        let names: Vec<&str> = waits.iter().map(|step| step.id.0.trim_start_matches("gate:")).collect();
+        let _ = writeln!(out, "Then waits until these are ready: {}.", names.join(", "));
+    }
     out
 }
 
-/// What a run did.
+/// What a run did, and how to go on where it ends with that.
 #[must_use]
-pub fn report(context: &Context<'_>, report: &Report) -> String {
+pub fn report(context: &Context<'_>, report: &Report, ending: &Result<Option<Ending>, String>) -> String {
+    let mut out = done_and_left(context, report);
+    if let Ok(Some(Ending { commands, first })) = ending {
+        let first = if *first { format!("\n{FIRST_USE}") } else { String::new() };
+        let _ = write!(out, "{first}\n{}", commands.to_text());
+    }
+    out
+}
+
+fn done_and_left(context: &Context<'_>, report: &Report) -> String {
     let mut out = String::new();
     // What was made is told while it is made; what was changed is worth its fields.
     for step in report.done.iter().filter(|step| !matches!(step.action, Action::Create | Action::Wait)) {
@@ -70,7 +86,8 @@ pub fn report(context: &Context<'_>, report: &Report) -> String {
     let left = Plan { steps: Vec::new(), unchanged: untouched(report), ..report.left.clone() };
     let gap = if out.is_empty() { "" } else { "\n" };
     let _ = writeln!(out, "{gap}{verb}: {}{failed}.", summary(&left, &report.done));
-    if let Some(line) = restarts(&report.done, "To restart") {
+    // A sandbox has nothing that could be restarted; whoever takes it to a host does that.
+    if let Some(line) = restarts(&report.done, if context.live { "Restarted" } else { "To restart" }) {
         let _ = writeln!(out, "{line}");
     }
     out
@@ -150,7 +167,7 @@ pub fn done(action: Action) -> &'static str {
         Action::Repair => "repaired",
         Action::Renew => "renewed",
         Action::Remove => "removed",
-        Action::Wait => "seen",
+        Action::Wait => "ready",
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn fixture() -> Cluster {
         key_algorithm: KeyAlgorithm::Rsa2048,
         certificate_validity: Duration::from_secs(8_760 * HOUR),
         ca_certificate_validity: Duration::from_secs(87_600 * HOUR),
+        certificate_key: None,
         bootstrap_tokens: vec![token()],
         timeouts: timeouts(),
         patches: Vec::new(),

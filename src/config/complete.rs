@@ -101,6 +101,7 @@ impl Written {
         let settings = settings::check(&self.planekeeper, life, machine, report);
         let audit = settings::audit(self.planekeeper.audit.enabled, self.policy.as_ref(), report);
         let timeouts = settings::timeouts(self.init.timeouts.get_or_insert_default(), report);
+        let certificate_key = certificates::check_key(&self.init.certificate_key, report);
         let bootstrap_tokens = tokens::check(&self.init.bootstrap_tokens, report);
         let skip_phases = phases::check(&self.init.skip_phases, report);
         // kubeadm uploads an add-on that it was told to skip as one that is disabled.
@@ -134,6 +135,7 @@ impl Written {
             key_algorithm: certificates.algorithm,
             certificate_validity: certificates.life,
             ca_certificate_validity: certificates.ca_life,
+            certificate_key,
             bootstrap_tokens,
             timeouts,
             patches,
@@ -161,7 +163,6 @@ impl Written {
             networking::check_endpoint(endpoint.address, networking, report);
         }
         simple_fields(config, report);
-        certificates::check_key(&init.certificate_key, report);
         if init.dry_run {
             let message = "is ignored: `planekeeper plan` shows what would be changed and changes nothing";
             report.warn("InitConfiguration.dryRun", message);

@@ -46,7 +46,11 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     }
     let unit = unit(&desired);
     let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
-    desired.resources = in_order(resources.chain([unit]).chain(gates(cluster, &pods)).chain([admins()]).collect());
+    desired.resources = resources.chain([unit]).chain(gates(cluster, &pods)).chain([admins()]).collect();
+    if facts.await_addons {
+        await_addons(cluster, &mut desired);
+    }
+    desired.resources = in_order(std::mem::take(&mut desired.resources));
     desired
 }
 
@@ -141,6 +145,37 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     let name = cluster.node.name.clone();
     gates.push(gate("node", vec![api(), Id::unit(KUBELET)], Condition::Node(name), timeouts.tls_bootstrap));
     gates
+}
+
+/// Adds that the add-ons' Pods are ready. A DNS server that asks for the API server before kube-proxy has made a way to it waits half
+/// a minute before it asks again, so it is made after that.
+fn await_addons(cluster: &Cluster, desired: &mut Desired) {
+    let mut gates: Vec<Resource> = desired.resources.iter().filter_map(|resource| addon(cluster, resource)).collect();
+    let routed = Id::gate("kubernetes-service");
+    let address = cluster.networking.api_service_addresses.first();
+    if let Some((proxy, address)) = gates.iter().find(|gate| gate.id == Id::gate("kube-proxy")).zip(address) {
+        let condition = Condition::ApiReady(format!("https://{}", std::net::SocketAddr::new(*address, 443)));
+        let spec = GateSpec { condition, timeout: cluster.timeouts.control_plane_component_health_check };
+        let gate = Resource::present(routed.clone(), proxy.phase, proxy.needs.clone(), Spec::Gate(spec));
+        gates.push(gate);
+        let is_deployment =
+            |want: &Want| matches!(want, Want::Present(Spec::Object(object)) if object["kind"] == "Deployment");
+        let servers = desired.resources.iter_mut().filter(|resource| is_deployment(&resource.want));
+        servers.for_each(|server| server.needs.push(routed.clone()));
+    }
+    desired.resources.extend(gates);
+}
+
+/// The Pods of an add-on are ready. kubeadm never waits for them and has no bound for it; they have as long as a component of the
+/// control plane, which is a Pod that the same kubelet starts.
+fn addon(cluster: &Cluster, resource: &Resource) -> Option<Resource> {
+    let Want::Present(Spec::Object(object)) = &resource.want else { return None };
+    let kind = object["kind"].as_str().filter(|kind| ["Deployment", "DaemonSet"].contains(kind))?.to_owned();
+    let name = object.pointer("/metadata/name")?.as_str()?.to_owned();
+    let id = Id::gate(&name);
+    let timeout = cluster.timeouts.control_plane_component_health_check;
+    let spec = GateSpec { condition: Condition::RolledOut { kind, name }, timeout };
+    Some(Resource::present(id, resource.phase, vec![resource.id.clone()], Spec::Gate(spec)))
 }
 
 /// Where the kubelet tells of its health, by its own configuration; `None` where it was told not to.
@@ -294,5 +329,40 @@ mod tests {
         cluster.kubelet.value["healthzPort"] = 0.into();
         let desired = live(&cluster);
         assert!(!desired.resources.iter().any(|resource| resource.id == Id::gate("kubelet")));
+    }
+
+    fn addons(cluster: &Cluster, await_addons: bool) -> Vec<String> {
+        let facts = Facts { live: true, await_addons, ..Facts::default() };
+        let awaited = |resource: &Resource| match &resource.want {
+            Want::Present(Spec::Gate(GateSpec { condition: Condition::RolledOut { kind, name }, .. })) => {
+                Some(format!("{kind}/{name}"))
+            }
+            _ => None,
+        };
+        desired(cluster, &facts).resources.iter().filter_map(awaited).collect()
+    }
+
+    #[test]
+    fn the_addons_that_the_cluster_has_are_waited_for_where_that_is_asked_for() {
+        let mut cluster = fixture();
+        assert!(addons(&cluster, false).is_empty());
+        assert_eq!(addons(&cluster, true), ["Deployment/coredns", "DaemonSet/kube-proxy"]);
+        cluster.skip_phases.insert("addon/coredns".to_owned());
+        assert_eq!(addons(&cluster, true), ["DaemonSet/kube-proxy"]);
+    }
+
+    #[test]
+    fn the_dns_server_is_made_when_kube_proxy_leads_it_to_the_api_server() {
+        let mut cluster = fixture();
+        let facts = Facts { live: true, await_addons: true, ..Facts::default() };
+        let needs = |cluster: &Cluster| {
+            let id = Id::object("Deployment", Some("kube-system"), "coredns");
+            let resources = desired(cluster, &facts).resources;
+            resources.into_iter().find(|resource| resource.id == id).unwrap().needs
+        };
+        let routed = Id::gate("kubernetes-service");
+        assert!(needs(&cluster).contains(&routed));
+        cluster.skip_phases.insert("addon/kube-proxy".to_owned());
+        assert!(!needs(&cluster).contains(&routed), "whoever brings another proxy brings it later");
     }
 }

@@ -8,7 +8,7 @@ pub(in crate::host) mod client;
 mod error;
 mod kinds;
 
-pub use error::{ApiError, Refusal, Retry, Unreachable, Why};
+pub use error::{ApiError, Refusal, Retry, Unreachable, Why, failed_checks};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

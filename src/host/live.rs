@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
-use crate::cluster::{Cluster, Etcd};
+use crate::cluster::{CertificateKey, Cluster, Etcd};
 use crate::desired::{kubeconfig, static_pod};
 use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
@@ -18,7 +19,7 @@ use crate::host::files::{Disk, FileSystem, Look};
 use crate::host::local::{Local, Setting, side_by_side};
 use crate::host::pki::Readings;
 use crate::host::systemd::Systemd;
-use crate::host::{ApplyError, Host, Tell, chain, tokens};
+use crate::host::{ApplyError, Host, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
 use crate::origin::{self, Origin};
 use crate::resource::{Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
@@ -32,6 +33,8 @@ pub struct Live {
     /// The client of the API server, and the kubeconfigs that it was made of: there are none before the first pass.
     api: Mutex<Option<(Credentials, Arc<Api>)>>,
     setting: Reach,
+    /// The run waits for the add-ons too.
+    await_addons: bool,
     /// Held while an image is pulled, where one is pulled at a time.
     pulling: Mutex<()>,
     runtime: Runtime,
@@ -55,11 +58,11 @@ struct Reach {
 }
 
 impl Live {
-    /// A host. Nothing is connected to before it is needed.
+    /// A host. Nothing is connected to before it is needed. With `await_addons` it wants the Pods of the add-ons to be ready too.
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn new(files: Disk, machine: Setting, cluster: &Cluster) -> Result<Self, std::io::Error> {
+    pub fn new(files: Disk, machine: Setting, cluster: &Cluster, await_addons: bool) -> Result<Self, std::io::Error> {
         // Steps wait on threads of their own; these only drive their connections.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let setting = Reach {
@@ -76,6 +79,7 @@ impl Live {
             systemd: Systemd::new(runtime.handle().clone()),
             api: Mutex::default(),
             setting,
+            await_addons,
             pulling: Mutex::default(),
             runtime,
         })
@@ -83,25 +87,45 @@ impl Live {
 
     /// A client of the API server, made anew when its credentials have changed.
     fn api(&self) -> Result<Arc<Api>, String> {
-        let read = |name: &str| self.local.read_text(&kubeconfig::path(name)).ok().flatten();
-        let [admin, super_admin, ..] = kubeconfig::NAMES;
-        let admin = read(admin).ok_or_else(|| format!("there is no {} yet", kubeconfig::path(admin)))?;
-        let credentials = Credentials { admin, super_admin: read(super_admin) };
+        let credentials = self.credentials()?;
         let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, api)) = &*api
             && *known == credentials
         {
             return Ok(Arc::clone(api));
         }
+        let made = Arc::new(self.api_at(&credentials, &self.setting.server)?);
+        *api = Some((credentials, Arc::clone(&made)));
+        Ok(made)
+    }
+
+    fn credentials(&self) -> Result<Credentials, String> {
+        let read = |name: &str| self.local.read_text(&kubeconfig::path(name)).ok().flatten();
+        let [admin, super_admin, ..] = kubeconfig::NAMES;
+        let admin = read(admin).ok_or_else(|| format!("there is no {} yet", kubeconfig::path(admin)))?;
+        Ok(Credentials { admin, super_admin: read(super_admin) })
+    }
+
+    /// A new client of the API server at a URL.
+    fn api_at(&self, credentials: &Credentials, server: &str) -> Result<Api, String> {
         let access = Access {
             kubeconfig: &credentials.admin,
             fallback: credentials.super_admin.as_deref(),
-            server: Some(&self.setting.server),
+            server: Some(server),
             timeout: self.setting.api_call,
         };
-        let made = Arc::new(Api::new(&access, self.runtime.handle().clone()).map_err(|error| chain(&error))?);
-        *api = Some((credentials, Arc::clone(&made)));
-        Ok(made)
+        Api::new(&access, self.runtime.handle().clone()).map_err(|error| chain(&error))
+    }
+
+    /// Uploads the certificates that another control plane needs, encrypted, as `kubeadm init --upload-certs`. What was uploaded
+    /// before gives way.
+    ///
+    /// # Errors
+    /// The first operation that failed.
+    pub fn upload_certs(&self, cluster: &Cluster, key: &CertificateKey) -> Result<(), ApplyError> {
+        let api = self.api().map_err(|error| ApplyError::new("reach", "the API server", error))?;
+        let read = |path: &str| Ok(self.local.files().read(path)?.map(|(bytes, _)| Zeroizing::new(bytes)));
+        upload_certs::upload(&api, cluster, key, (self.local.machine().now)(), read)
     }
 
     /// There has never been an API server here, so no object is there: neither its manifest nor etcd's data.
@@ -246,7 +270,7 @@ impl Host for Live {
         let manifest = self.local.read_text(&static_pod::path("kube-apiserver"))?;
         let adopted = origin::adopted(origin, manifest.is_some());
         let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
-        Ok(Facts { live: true, origin, adopted, tokens, ..facts })
+        Ok(Facts { live: true, await_addons: self.await_addons, origin, adopted, tokens, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {

@@ -9,8 +9,8 @@ use kube::client::Body;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::api::Unreachable;
 use super::api::client;
+use super::api::{Unreachable, failed_checks};
 
 /// A component that does not answer in this time is not well.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -41,8 +41,8 @@ pub fn probe(runtime: &Handle, url: &str) -> Result<(), String> {
             return Ok(());
         }
         let body = body.collect_bytes().await.map_err(|error| Unreachable::of(&error).to_string())?;
-        let text: String = String::from_utf8_lossy(&body).chars().take(SHOWN).collect();
-        Err(format!("it answered {}: {}", parts.status.as_u16(), text.trim()))
+        let text: String = failed_checks(String::from_utf8_lossy(&body).trim()).chars().take(SHOWN).collect();
+        Err(format!("it answered {}: {text}", parts.status.as_u16()))
     };
     runtime.block_on(async { timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(Unreachable::Timeout.to_string())) })
 }

@@ -7,7 +7,7 @@ use super::super::kubeadm::v1beta4::ClusterConfiguration;
 use super::super::report::Report;
 use super::super::{syntax, words};
 use super::{MANIFESTS, note, or};
-use crate::cluster::KeyAlgorithm;
+use crate::cluster::{CertificateKey, KeyAlgorithm};
 
 const DIRECTORY: &str = "ClusterConfiguration.certificatesDir";
 const LIFE: &str = "ClusterConfiguration.certificateValidityPeriod";
@@ -81,10 +81,12 @@ fn text(duration: Duration) -> String {
 }
 
 /// The key of uploaded certificates: an AES-256 key. It is never shown.
-pub fn check_key(key: &str, report: &mut Report) {
-    if !key.is_empty() && (key.len() != 64 || !key.bytes().all(|b| b.is_ascii_hexdigit())) {
+pub fn check_key(key: &str, report: &mut Report) -> Option<CertificateKey> {
+    let read = CertificateKey::from_hex(key);
+    if !key.is_empty() && read.is_err() {
         let message =
             "is not a key of 32 bytes: write 64 hexadecimal digits, as `kubeadm certs certificate-key` prints them";
         report.error("InitConfiguration.certificateKey", message);
     }
+    read.ok()
 }

@@ -107,6 +107,8 @@ impl Call {
         self.again != Again::Nothing
             && match why {
                 Why::Refused(refusal) if refusal.code == 409 => self.again == Again::Passing,
+                // What is applied need not be there; its namespace, which the API server makes when it has started, is not yet.
+                Why::Refused(refusal) if refusal.code == 404 => matches!(self.body, Some((super::APPLY, _))),
                 Why::Refused(refusal) => matches!(refusal.code, 429 | 500 | 502 | 503 | 504),
                 Why::Unreachable(Unreachable::Torn(_) | Unreachable::Timeout) => true,
                 _ => false,

@@ -143,7 +143,7 @@ impl Refusal {
                 (text("reason"), if secret { fields(&status) } else { text("message") })
             }
             _ if secret => (String::new(), String::new()),
-            _ => (String::new(), text.trim().to_owned()),
+            _ => (String::new(), failed_checks(text.trim())),
         };
         Self { code, reason, message: shortened(&message), retry_after }
     }
@@ -154,6 +154,16 @@ fn fields(status: &Value) -> String {
     let causes = status.pointer("/details/causes").and_then(Value::as_array);
     let names = causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str());
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// What `/readyz` or `/healthz` says of a component that is not well, in one line: of dozens of checks, those that failed. Any other
+/// text as it is.
+#[must_use]
+pub fn failed_checks(text: &str) -> String {
+    let failed = text.lines().filter_map(|line| line.strip_prefix("[-]"));
+    let checks: Vec<&str> =
+        failed.map(|check| check.trim_end_matches(": reason withheld").trim_end_matches(" failed")).collect();
+    if checks.is_empty() { text.to_owned() } else { format!("failed checks: {}", checks.join(", ")) }
 }
 
 /// An answer is shown up to this many characters.

@@ -136,6 +136,7 @@ const APPLIED: &str = "PATCH /api/v1/namespaces/kube-system/configmaps/x?fieldMa
 fn an_object_is_applied_in_spite_of_faults_that_pass() {
     let server = Server::new(vec![
         answer(409, status("Conflict", "")),
+        answer(404, status("NotFound", "namespaces \"kube-system\" not found")),
         Reply::Torn,
         answer(500, status("InternalError", "")),
         Reply::Answer(429, "retry-after: 0\r\n", Value::Null),
@@ -143,8 +144,8 @@ fn an_object_is_applied_in_spite_of_faults_that_pass() {
     ]);
     let (_runtime, api) = client(&server, LONG);
     api.apply(&config_map(), None).unwrap();
-    assert_eq!(server.lines(), [APPLIED; 5]);
-    assert_eq!(server.asked(4).body, config_map());
+    assert_eq!(server.lines(), [APPLIED; 6]);
+    assert_eq!(server.asked(5).body, config_map());
 }
 
 #[test]
@@ -263,6 +264,14 @@ fn a_server_that_is_not_ready_is_asked_once_and_quoted() {
     let error = api.ready().unwrap_err();
     assert!(error.to_string().contains("[-]etcd failed"), "{error}");
     assert_eq!(server.lines(), ["GET /readyz HTTP/1.1"]);
+}
+
+#[test]
+fn of_many_checks_those_that_failed_are_told_in_one_line() {
+    let text = "[+]ping ok\n[-]etcd failed: reason withheld\n[-]log failed\nreadyz check failed";
+    assert_eq!(failed_checks(text), "failed checks: etcd, log");
+    assert_eq!(failed_checks("[+]ping ok\n[-]etcd failed: no leader\n"), "failed checks: etcd failed: no leader");
+    assert_eq!(failed_checks("what else\nit says"), "what else\nit says");
 }
 
 #[test]

@@ -17,6 +17,7 @@ impl Live {
             Condition::StaticPod(pod) => self.of_pod(pod),
             Condition::Url(_) | Condition::Node(_) => of_kubelet(),
             Condition::ApiAnswers => "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned(),
+            Condition::ApiReady(_) => "; see: kubectl -n kube-system logs daemonset/kube-proxy".to_owned(),
             Condition::RolledOut { kind, name } => {
                 format!("; see: kubectl -n kube-system describe {} {name}", kind.to_lowercase())
             }

@@ -45,7 +45,11 @@ impl Live {
     pub(super) fn holds(&self, condition: &Condition, containers: &Containers) -> Result<(), String> {
         match condition {
             Condition::Url(url) => probe(self.runtime.handle(), url),
-            Condition::ApiAnswers => self.api().and_then(|api| api.answers().map_err(|error| chain(&error))),
+            Condition::ApiAnswers => self.api().and_then(|api| api.answers().map_err(|error| error.why.to_string())),
+            Condition::ApiReady(url) => {
+                let api = self.credentials().and_then(|credentials| self.api_at(&credentials, url))?;
+                api.ready().map_err(|error| error.why.to_string())
+            }
             Condition::StaticPod(pod) => self.runs(pod, containers),
             Condition::Node(name) => self.there("Node", None, name).map(|_| ()),
             Condition::RolledOut { kind, name } => {
@@ -76,7 +80,7 @@ impl Live {
         }
         match &pod.health {
             Some(url) => probe(self.runtime.handle(), url),
-            None => self.api().and_then(|api| api.ready().map_err(|error| chain(&error))),
+            None => self.api().and_then(|api| api.ready().map_err(|error| error.why.to_string())),
         }
     }
 
@@ -123,5 +127,5 @@ fn rolled_out(workload: &serde_json::Value) -> Result<(), String> {
     if seen && wanted > 0 && ready >= wanted && updated >= wanted {
         return Ok(());
     }
-    Err(format!("{ready} of {wanted} Pods are ready"))
+    Err(if wanted == 0 { "it has no Pods yet".to_owned() } else { format!("{ready} of {wanted} Pods are ready") })
 }

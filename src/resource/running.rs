@@ -1,0 +1,69 @@
+//! What runs on a host, and what has to hold of it.
+
+use std::time::Duration;
+
+/// A container image.
+#[derive(Clone, Debug)]
+pub struct ImageSpec {
+    /// Its name with its tag.
+    pub reference: String,
+    /// It may be pulled: `imagePullPolicy` is not `Never`.
+    pub pull: bool,
+    /// No other is pulled at the same time: `imagePullSerial`.
+    pub serial: bool,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug)]
+pub struct UnitSpec {
+    /// Its name with its suffix.
+    pub name: String,
+    /// Files that it reads when it starts: one that is newer than its start makes it start again.
+    pub reads: Vec<String>,
+}
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub struct GateSpec {
+    /// What has to hold.
+    pub condition: Condition,
+    /// How long it may take once what it needs is there.
+    pub timeout: Duration,
+}
+
+/// What has to hold of what runs.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// This URL on this host answers with success.
+    Url(String),
+    /// The API server answers who has a certificate of the cluster's administrators, ready or not.
+    ApiAnswers,
+    /// The API server answers at this URL that it is ready.
+    ApiReady(String),
+    /// A static Pod runs as its manifest says and is healthy.
+    StaticPod(StaticPodSpec),
+    /// The kubelet has made its Node.
+    Node(String),
+    /// A workload's Pods are ready: `Deployment` or `DaemonSet`, in `kube-system`.
+    RolledOut {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A static Pod of one container, as it has to run.
+#[derive(Clone, Debug)]
+pub struct StaticPodSpec {
+    /// The container's name, which is the component's.
+    pub component: String,
+    /// The Pod's name: the component's and the Node's.
+    pub pod: String,
+    /// The image that its manifest names.
+    pub image: String,
+    /// Its command and arguments.
+    pub command: Vec<String>,
+    /// Where it tells of its health; of the API server, which may not tell strangers, its own client asks instead.
+    pub health: Option<String>,
+}
