@@ -1,6 +1,6 @@
 //! What a host has on which things run, beyond its files: images, the kubelet's unit, and the health that others wait for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -48,7 +48,33 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     desired.push(unit);
     desired.resources.extend(gates(cluster, &pods));
     desired.push(admins());
+    desired.resources = in_order(desired.resources);
     desired
+}
+
+/// The resources, each after what it needs; else as they were.
+fn in_order(resources: Vec<Resource>) -> Vec<Resource> {
+    let mut left: BTreeMap<Id, Resource> = BTreeMap::new();
+    let mut ids: Vec<Id> = Vec::new();
+    for resource in resources {
+        ids.push(resource.id.clone());
+        left.insert(resource.id.clone(), resource);
+    }
+    ids.reverse();
+    let (mut ordered, mut met) = (Vec::new(), BTreeSet::new());
+    // What a resource needs goes on the stack above it; when it is met again, all of that is in order.
+    while let Some(id) = ids.pop() {
+        let Some(resource) = left.remove(&id) else { continue };
+        let needs: Vec<Id> = resource.needs.iter().filter(|need| left.contains_key(need)).cloned().collect();
+        if needs.is_empty() || !met.insert(id.clone()) {
+            ordered.push(resource);
+        } else {
+            left.insert(id.clone(), resource);
+            ids.push(id);
+            ids.extend(needs.into_iter().rev());
+        }
+    }
+    ordered
 }
 
 /// An image. kubeadm pulls every image before anything else; here what needs one waits for that one.
