@@ -115,6 +115,7 @@ pub fn reconcile<H: Host + ?Sized>(
     tell: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, ObserveError> {
     let mut report = Report::default();
+    let mut reached = BTreeSet::new();
     loop {
         let pass = look(host, cluster, last_good)?;
         report.passes += 1;
@@ -128,11 +129,15 @@ pub fn reconcile<H: Host + ?Sized>(
         let mut outcome = apply(host, &pass, workers, tell);
         outcome.done.sort_unstable();
         report.unsettled = host.settle().err();
-        let stuck = outcome.done.is_empty();
-        report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));
+        let mut further = false;
+        for index in outcome.done {
+            let step = &pass.plan.steps[index];
+            further |= reached.insert(step.id.clone());
+            report.done.push(step.clone());
+        }
         report.failed = outcome.failed;
-        if stuck {
-            // Nothing that could be done was: another pass would meet the same errors.
+        if !further && !report.failed.is_empty() {
+            // Nothing was done that was not done before: another pass would meet the same errors, and wait for them as long.
             report.left = pass.plan;
             hold_the_rest(&mut report, &pass.desired);
             return Ok(report);
