@@ -3,6 +3,7 @@
 mod diagnosis;
 mod gate;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct Live {
     setting: Reach,
     /// Held while an image is pulled, where one is pulled at a time.
     pulling: Mutex<()>,
+    /// The kubelet was started anew, once, so that it tries again what it has backed off from.
+    nudged: AtomicBool,
     runtime: Runtime,
 }
 
@@ -77,6 +80,7 @@ impl Live {
             api: Mutex::default(),
             setting,
             pulling: Mutex::default(),
+            nudged: AtomicBool::new(false),
             runtime,
         })
     }
