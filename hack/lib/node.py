@@ -88,7 +88,7 @@ class Node(Host):
 
     def not_ready(self, nodes, pods):
         """What is not Ready; empty if all is."""
-        done = self.run(["kubectl", "get", "nodes,pods", "--namespace=kube-system", "--output=json"], timeout=60)
+        done = self.run(["kubectl", "get", "nodes,pods" if pods else "nodes", "--namespace=kube-system", "--output=json"], timeout=60)
         if done.returncode != 0:
             return last(done.stderr)
         seen = json.loads(done.stdout)["items"]

@@ -56,4 +56,4 @@ def unchanged(node, before):
         expect(before[what] == after[what], f"{what} have changed:\n{differences(before[what], after[what])}")
 
 
-TESTS = {"adoption": adoption, "adoption_with_changes": adoption_with_changes}
+TESTS = {"adoption": adoption, "adoption-with-changes": adoption_with_changes}

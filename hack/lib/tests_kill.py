@@ -41,7 +41,7 @@ def killed_after(test, seconds):
     node.reconcile()
     after = {name: digest for name, digest in node.identity_keys().items() if name in before}
     expect(before == after, f"keys have changed:\n{differences(before, after)}")
-    node.wait_until_ready()
+    node.wait_until_ready(pods=0)
     test.done_with(node)
 
 

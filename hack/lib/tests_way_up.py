@@ -1,8 +1,7 @@
 """From a bare host to a cluster, and what a second run does: nothing. Other nodes join with the real kubeadm."""
 import shlex
 
-import kubeadm_init
-from node import Failed, differences, expect
+from node import differences, expect
 
 WATCHED = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/planekeeper")
 
@@ -25,8 +24,18 @@ def way_up(test):
         node.do("planekeeper", "plan", "--detailed-exitcode")
     worker = test.node("worker")
     with test.check("a worker joins with the command of join-command"):
-        join(worker, command(node.do("planekeeper", "join-command").stdout))
+        join(worker, node.do("planekeeper", "join-command").stdout)
         node.wait_until_ready(nodes=2, pods=8)
+
+
+def second_control_plane(test):
+    first, second = test.node("a"), test.node("b")
+    with test.check("a second control plane joins with the command of reconcile --upload-certs"):
+        join(second, first.reconcile("--upload-certs").stdout, "--certificate-key")
+        first.wait_until_ready(nodes=2, pods=12)
+    with test.check("with two members of etcd, reconcile on the first says No changes"):
+        said = first.reconcile().stdout
+        expect(said.startswith("No changes."), f"it says: {said}")
 
 
 def everything(node):
@@ -34,23 +43,13 @@ def everything(node):
     return {"files": node.files(*WATCHED), "objects": node.applied(), "containers": node.containers(), "kubelets": {"pid": node.kubelet()}}
 
 
-def join(node, words):
-    node.do(*words, *kubeadm_flags())
+def join(node, printed, flag=None):
+    """Joins with the first `kubeadm join` that was printed: the one with the flag or, where there is none, that of a worker."""
+    commands = [shlex.split(line, comments=True) for line in printed.splitlines()]
+    commands = [words for words in commands if words[:2] == ["kubeadm", "join"]]
+    fit = [words for words in commands if (flag in words if flag else "--control-plane" not in words)]
+    expect(fit, f"no kubeadm join {flag or ''} in:\n{printed}")
+    node.do(*fit[0], "--ignore-preflight-errors=SystemVerification")  # as the configuration of the first node has it
 
 
-def kubeadm_flags():
-    """What the real kubeadm needs on a test host."""
-    expect("SystemVerification" in kubeadm_init.TEXT, "a join ignores what the configuration ignores")
-    return ["--ignore-preflight-errors=SystemVerification"]
-
-
-def command(printed, flag=None):
-    """The words of the first `kubeadm join` that was printed, with the flag or, where there is none, for a worker."""
-    for line in printed.splitlines():
-        words = shlex.split(line, comments=True)
-        if words[:2] == ["kubeadm", "join"] and (flag in words if flag else "--control-plane" not in words):
-            return words
-    raise Failed(f"no kubeadm join{f' with {flag}' if flag else ''} in:\n{printed}")
-
-
-TESTS = {"way_up": way_up}
+TESTS = {"way-up": way_up, "second-control-plane": second_control_plane}
