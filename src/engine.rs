@@ -118,6 +118,7 @@ pub fn reconcile<H: Host + ?Sized>(
     let mut report = Report::default();
     // What was waited for in vain has had its time: a later pass does not wait for it again.
     let mut in_vain: BTreeMap<Id, String> = BTreeMap::new();
+    let mut reached = BTreeSet::new();
     loop {
         let pass = look(host, cluster, last_good)?;
         report.passes += 1;
@@ -131,16 +132,20 @@ pub fn reconcile<H: Host + ?Sized>(
         let mut outcome = apply(host, &pass, workers, &in_vain, tell);
         outcome.done.sort_unstable();
         report.unsettled = host.settle().err();
-        let stuck = outcome.done.is_empty();
-        report.done.extend(outcome.done.into_iter().map(|index| pass.plan.steps[index].clone()));
+        let mut further = false;
+        for index in outcome.done {
+            let step = &pass.plan.steps[index];
+            further |= reached.insert(step.id.clone());
+            report.done.push(step.clone());
+        }
         report.failed = outcome.failed;
         for failed in &report.failed {
             if pass.plan.steps.iter().any(|step| step.id == failed.id && step.action == Action::Wait) {
                 in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
             }
         }
-        if stuck {
-            // Nothing that could be done was: another pass would meet the same errors.
+        if !further && !report.failed.is_empty() {
+            // Nothing was done that was not done before: another pass would meet the same errors.
             report.left = pass.plan;
             hold_the_rest(&mut report, &pass.desired);
             return Ok(report);

@@ -11,6 +11,7 @@ use common::{Fault, Faulty, SMALL, View, cluster, converge, reconcile, setting};
 use planekeeper::cluster::Cluster;
 use planekeeper::desired::desired;
 use planekeeper::engine::{self, Report};
+use planekeeper::facts::Facts;
 use planekeeper::host::files::{FileSystem, parent};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::{Sandbox, object_path};
@@ -428,7 +429,7 @@ struct Refusing<'a, H> {
 }
 
 impl<H: Host> Host for Refusing<'_, H> {
-    fn facts(&self, cluster: &Cluster) -> Result<planekeeper::facts::Facts, ObserveError> {
+    fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
         self.host.facts(cluster)
     }
     fn observe(&self, desired: &Desired) -> Observed {
@@ -486,12 +487,19 @@ fn needs_name_resources_that_come_before() {
     for (name, cluster) in clusters() {
         let files = Memory::default();
         converge(&files, &cluster);
-        let mut known = BTreeSet::new();
-        for resource in &wanted(&files, &cluster).resources {
-            for need in &resource.needs {
-                assert!(known.contains(need), "{name}: {} needs {need}, which does not come before it", resource.id);
+        let facts = Sandbox::new(View(&files), setting()).facts(&cluster).unwrap();
+        for live in [false, true] {
+            let mut known = BTreeSet::new();
+            for resource in &desired(&cluster, &Facts { live, ..facts.clone() }).resources {
+                let (id, needs) = (&resource.id, &resource.needs);
+                for need in needs {
+                    assert!(
+                        known.contains(need),
+                        "{name}, live: {live}: {id} needs {need}, which does not come before it"
+                    );
+                }
+                assert!(known.insert(id.clone()), "{name}, live: {live}: {id} is there twice");
             }
-            assert!(known.insert(resource.id.clone()), "{name}: {} is there twice", resource.id);
         }
     }
 }

@@ -27,6 +27,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "KUBECONFIG": "/etc/kubernetes/admin.conf"}
 OFF_THE_OVERLAY = ("containerd", "kubelet", "etcd")
 SECONDS_TO_BOOT = 90
+INOTIFY_INSTANCES = 4096  # the kernel's 128 are too few for three hosts with a cluster on them
 
 
 class HostError(Exception):
@@ -158,6 +159,7 @@ class Host:
         self.save(state)
         self.configure_network(state["number"])
         cgroups.make(self.group)
+        allow_watches()
         self.starter = self.start(state["layers"])
         state["process"] = self.first_process()
         self.save(state)
@@ -243,6 +245,13 @@ class Host:
         pods = self.root / "var/log/pods"
         if pods.is_dir():
             shutil.copytree(pods, folder / "pods", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+
+
+def allow_watches():
+    """Lets this machine's root have as many inotify instances as its hosts take; a containerd that gets none has no CRI."""
+    limit = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
+    if int(limit.read_text()) < INOTIFY_INSTANCES:
+        limit.write_text(str(INOTIFY_INSTANCES))
 
 
 def hosts():

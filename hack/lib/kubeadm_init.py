@@ -1,4 +1,6 @@
-"""A configuration for the real `kubeadm init` that fits a test host."""
+"""A configuration for a control plane that fits a test host: the real `kubeadm init` takes it as it is, and so does planekeeper."""
+import textwrap
+
 import cache
 
 CONFIGURATION = "/etc/kubeadm.yaml"
@@ -10,14 +12,14 @@ localAPIEndpoint:
 nodeRegistration:
   ignorePreflightErrors:
   - SystemVerification  # it refuses cgroup v1; a join to the cluster has to say the same
----
+{node}{init}---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: v{version}
 controlPlaneEndpoint: {address}:6443  # so that other control planes can join
 networking:
   podSubnet: 10.244.0.0/16
----
+{cluster}---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 conntrack:
@@ -25,7 +27,12 @@ conntrack:
 """
 
 
+def configuration(address, node="", init="", cluster=""):
+    """The text, with more fields: of `nodeRegistration`, of the InitConfiguration and of the ClusterConfiguration."""
+    more = {"node": textwrap.indent(node, "  "), "init": init, "cluster": cluster}
+    return TEXT.format(address=address, version=cache.NEWEST, **more)
+
+
 def write_configuration(host):
     """Puts the configuration on the host, under CONFIGURATION."""
-    path = host.root / CONFIGURATION.lstrip("/")
-    path.write_text(TEXT.format(address=host.address, version=cache.NEWEST))
+    (host.root / CONFIGURATION.lstrip("/")).write_text(configuration(host.address))

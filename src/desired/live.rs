@@ -267,18 +267,6 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_after_what_it_needs() {
-        let desired = live(&fixture());
-        let mut placed = BTreeSet::new();
-        for resource in &desired.resources {
-            for need in &resource.needs {
-                assert!(placed.contains(need), "{} needs {need}, which comes later or never", resource.id);
-            }
-            assert!(placed.insert(resource.id.clone()), "{} is there twice", resource.id);
-        }
-    }
-
-    #[test]
     fn nothing_is_started_before_what_it_depends_on_is_healthy() {
         let desired = live(&fixture());
         let manifest = |name: &str| Id::file(&static_pod::path(name));

@@ -3,6 +3,7 @@
 mod diagnosis;
 mod gate;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Live {
     await_addons: bool,
     /// Held while an image is pulled, where one is pulled at a time.
     pulling: Mutex<()>,
+    /// The kubelet was started anew, once, so that it tries again what it has backed off from.
+    nudged: AtomicBool,
     runtime: Runtime,
 }
 
@@ -81,6 +84,7 @@ impl Live {
             setting,
             await_addons,
             pulling: Mutex::default(),
+            nudged: AtomicBool::new(false),
             runtime,
         })
     }

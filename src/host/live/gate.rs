@@ -1,5 +1,6 @@
 //! Conditions: whether they hold, and waiting for them.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use crate::desired::live::KUBELET;
 use crate::host::cri::{ContainerSeen, ContainerState, Cri, Scope};
 use crate::host::live::{Live, diagnosis};
+use crate::host::machine;
 use crate::host::probe::probe;
 use crate::host::{ApplyError, Tell, chain};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
@@ -17,6 +19,10 @@ const EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(5
 /// How long a kubelet may take to make its Node before it is started anew. It tries when it starts and then ever more seldom, up to
 /// every seven seconds; starting anew costs no container anything, and kubeadm too restarts it at the end of `init`.
 const REGISTRATION: Duration = Duration::from_millis(100);
+
+/// How long a container has ended when the kubelet backs off from it. It waits ever longer before it starts it again, up to five minutes,
+/// even where the cause is long gone; a kubelet that is started anew does so at once.
+const BACK_OFF: Duration = Duration::from_secs(12);
 
 /// The label that the kubelet gives a container with the name of its Pod.
 const POD_NAME: &str = "io.kubernetes.pod.name";
@@ -101,6 +107,12 @@ impl Live {
                 nudged = true;
                 self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
             }
+            if let Condition::StaticPod(pod) = &spec.condition
+                && backs_off(pod, &containers)
+                && !self.nudged.swap(true, Ordering::Relaxed)
+            {
+                self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
+            }
             if why != told {
                 tell(&why);
                 told = why;
@@ -109,6 +121,14 @@ impl Live {
             every = (every * 5 / 4).min(EVERY[1]);
         }
     }
+}
+
+/// The kubelet has not started a container again that ended some time ago.
+fn backs_off(pod: &StaticPodSpec, containers: &Containers) -> bool {
+    let Ok(Some(container)) = containers.newest(pod) else { return false };
+    let ended = container.finished_at.filter(|_| container.state == ContainerState::Exited);
+    let long = i64::try_from(BACK_OFF.as_secs()).unwrap_or(i64::MAX);
+    ended.is_some_and(|ended| machine::now().saturating_sub(ended / 1_000_000_000) >= long)
 }
 
 /// The Pods of a workload are those of its newest template, and ready.

@@ -1,0 +1,105 @@
+"""What goes wrong on the way up is said in time and by its name. When its cause is gone, the next run converges."""
+import cache
+import images
+from node import expect
+
+# The bounds of what planekeeper waits for, instead of minutes.
+SHORT = """\
+timeouts:
+  controlPlaneComponentHealthCheck: 15s
+  kubeletHealthCheck: 15s
+  kubernetesAPICall: 10s
+  tlsBootstrap: 15s
+"""
+SECONDS_TO_FAIL = 100  # all of these one after the other, and the work besides
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+
+def fails(node, *named):
+    """A run ends with 1 within its bounds, and its output has these words in it."""
+    done = node.reconcile(exit=1, timeout=SECONDS_TO_FAIL)
+    said(done.stdout + done.stderr, *named)
+
+
+def said(output, *named):
+    for words in named:
+        expect(words in output, f"nothing is said of {words!r}:\n{output}")
+
+
+def converges(node, **more):
+    """With the bounds that a user has who sets none."""
+    node.configure(**more)
+    node.reconcile()
+    node.wait_until_ready(pods=0)
+
+
+def container_runtime(test):
+    node = test.node("a", init=SHORT)
+    with test.check("containerd that does not run is named with its socket"):
+        node.do("systemctl", "stop", "containerd")
+        fails(node, "the container runtime cannot be reached", "containerd.sock")
+    with test.check("once containerd runs, reconcile converges"):
+        node.do("systemctl", "start", "containerd")
+        converges(node)
+
+
+def image(test):
+    node = test.node("a", init=SHORT, node="imagePullPolicy: Never\n")
+    name = next(reference for reference in images.archives(cache.NEWEST) if "/kube-scheduler:" in reference)
+    ctr = ("ctr", "--namespace=k8s.io", "images")
+    node.do(*ctr, "tag", name, "kept.example/image:1")
+    node.do(*ctr, "remove", "--sync", name)
+    with test.check("an image that is not there and may not be pulled is named"):
+        fails(node, name, "imagePullPolicy")
+    with test.check("an image that cannot be pulled is named"):
+        node.configure(init=SHORT)
+        fails(node, name, "cannot pull")
+    with test.check("once the image is there, reconcile converges"):
+        node.do(*ctr, "tag", "kept.example/image:1", name)
+        converges(node)
+
+
+def port(test):
+    node = test.node("a", init=SHORT)
+    with test.check("a port of the API server that somebody else has is named"):
+        node.do("systemd-run", "--unit=other", "socat", "TCP-LISTEN:6443,fork,reuseaddr", "EXEC:/bin/true")
+        fails(node, "kube-apiserver", "6443", "address already in use")
+    with test.check("once the port is free, reconcile converges"):
+        node.do("systemctl", "stop", "other")
+        converges(node)
+
+
+def disk(test):
+    node = test.node("a", init=SHORT)
+    with test.check("a full disk is named with the file that it has no room for"):
+        node.do("mkdir", "/etc/kubernetes")
+        node.do("mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", "/etc/kubernetes")
+        fails(node, "/etc/kubernetes/", "No space left on device")
+    with test.check("once there is room, reconcile converges with the CAs that it had made"):
+        before = node.identity_keys()
+        node.do("mount", "-o", "remount,size=10m", "/etc/kubernetes")
+        converges(node)
+        after = node.identity_keys()
+        expect(before.items() <= after.items(), f"keys have changed: {before} -> {after}")
+
+
+def api_server(test):
+    node = test.node("a", init=SHORT)
+    with test.check("an API server whose manifest goes amid a run is named in time"):
+        run = node.start_reconcile()
+        node.wait_for("the manifest", lambda: "" if node.path(MANIFEST).exists() else "it is not there", seconds=60)
+        node.path(MANIFEST).rename(node.path("/root/moved.yaml"))
+        output = run.communicate(timeout=SECONDS_TO_FAIL)[0]
+        node.transcript.append(output)
+        said(output, "failed gate:kube-apiserver")
+        expect(run.returncode in (0, 1), f"exit code {run.returncode}")  # its next pass may have put it back in time
+    with test.check("the next run converges"):
+        converges(node)
+    with test.check("a run right after the API server was killed waits for it, and changes nothing"):
+        node.do("pkill", "-KILL", "-x", "kube-apiserver")
+        done = node.reconcile().stdout
+        expect(not any(word in done for word in ("created", "changed", "repaired")), f"it says: {done}")
+
+
+TESTS = {"fault-container-runtime": container_runtime, "fault-image": image, "fault-port": port, "fault-disk": disk,
+         "fault-api-server": api_server}

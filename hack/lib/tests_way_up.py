@@ -1,0 +1,55 @@
+"""From a bare host to a cluster, and what a second run does: nothing. Other nodes join with the real kubeadm."""
+import shlex
+
+from node import differences, expect
+
+WATCHED = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/planekeeper")
+
+
+def way_up(test):
+    node = test.node("a")
+    with test.check("reconcile takes a bare host to a Ready node with all of its Pods, and kubectl works with admin.conf"):
+        node.reconcile()
+        node.wait_until_ready()
+    with test.check("a second run says No changes"):
+        before = everything(node)
+        said = node.reconcile().stdout
+        expect(said.startswith("No changes."), f"it says: {said}")
+    with test.check("a second run writes no file, no object, and restarts nothing"):
+        after = everything(node)
+        for what in before:
+            expect(before[what], f"no {what} were found to compare")
+            expect(before[what] == after[what], f"{what} have changed:\n{differences(before[what], after[what])}")
+    with test.check("plan --detailed-exitcode agrees"):
+        node.do("planekeeper", "plan", "--detailed-exitcode")
+    worker = test.node("worker")
+    with test.check("a worker joins with the command of join-command"):
+        join(worker, node.do("planekeeper", "join-command").stdout)
+        node.wait_until_ready(nodes=2, pods=8)
+
+
+def second_control_plane(test):
+    first, second = test.node("a"), test.node("b")
+    with test.check("a second control plane joins with the command of reconcile --upload-certs"):
+        join(second, first.reconcile("--upload-certs").stdout, "--certificate-key")
+        first.wait_until_ready(nodes=2, pods=12)
+    with test.check("with two members of etcd, reconcile on the first says No changes"):
+        said = first.reconcile().stdout
+        expect(said.startswith("No changes."), f"it says: {said}")
+
+
+def everything(node):
+    """All that a run with nothing to do leaves as it was."""
+    return {"files": node.files(*WATCHED), "objects": node.applied(), "containers": node.containers(), "kubelets": {"pid": node.kubelet()}}
+
+
+def join(node, printed, flag=None):
+    """Joins with the first `kubeadm join` that was printed: the one with the flag or, where there is none, that of a worker."""
+    commands = [shlex.split(line, comments=True) for line in printed.splitlines()]
+    commands = [words for words in commands if words[:2] == ["kubeadm", "join"]]
+    fit = [words for words in commands if (flag in words if flag else "--control-plane" not in words)]
+    expect(fit, f"no kubeadm join {flag or ''} in:\n{printed}")
+    node.do(*fit[0], "--ignore-preflight-errors=SystemVerification")  # as the configuration of the first node has it
+
+
+TESTS = {"way-up": way_up, "second-control-plane": second_control_plane}
