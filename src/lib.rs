@@ -63,6 +63,7 @@ pub mod plan;
 pub mod problem;
 pub mod quantity;
 pub mod record;
+pub mod reset;
 pub mod resource;
 pub mod verdict;
 pub mod versions;

@@ -3,6 +3,8 @@
 //! Every path is absolute below the root. Symbolic links are followed as if the root were `/`, so that no link in a sandbox leads
 //! out of it (openat2, `RESOLVE_IN_ROOT`).
 
+mod clear;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,6 +16,8 @@ use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, ResolveFlags};
 
 use crate::facts::Owner;
 use crate::observed::Mode;
+
+pub use clear::ClearError;
 
 /// The most that is read of one file, in bytes. Nothing that planekeeper writes comes near it.
 pub const READ_MAX: u64 = 4 << 20;
