@@ -102,6 +102,11 @@ fn tell(action: &Action, failed: Option<&String>) {
     };
 }
 
+fn not_tried_line((action, _): &(Action, End)) -> String {
+    format!("  . {}: not tried, since something before it failed", action.describe())
+}
+
+/// What was done, and what was not.
 struct Outcome<'a> {
     plan: &'a Plan,
     ends: &'a [(Action, End)],
@@ -125,25 +130,20 @@ impl Outcome<'_> {
         if self.ends.is_empty() {
             return "Nothing to do: this host is bare.\n".to_owned();
         }
-        let mut text = String::new();
-        for (action, _) in self.ends.iter().filter(|(_, end)| *end == End::Left) {
-            text.push_str(&format!("  . {}: not tried, since something before it failed\n", action.describe()));
-        }
         let count = |wanted: fn(&End) -> bool| self.ends.iter().filter(|(_, end)| wanted(end)).count();
-        let done = count(|end| *end == End::Done);
-        if self.complete() {
-            text.push_str(&format!("\nReset: {done} done. The host is bare.\n"));
+        let (done, not_tried) = (count(|end| *end == End::Done), count(|end| *end == End::Left));
+        let mut lines: Vec<String> =
+            self.ends.iter().filter(|(_, end)| *end == End::Left).map(not_tried_line).collect();
+        lines.push(String::new());
+        lines.push(if self.complete() {
+            format!("Reset: {done} done. The host is bare.")
         } else {
-            let (failed, left) = (count(|end| matches!(end, End::Failed(_))), count(|end| *end == End::Left));
-            text.push_str(&format!(
-                "\nNot reset: {done} done, {failed} failed, {left} not tried. Run it again to go on.\n"
-            ));
-        }
-        if !self.left.is_empty() {
-            text.push_str("Left as they are:\n");
-        }
-        self.left.iter().for_each(|left| text.push_str(&format!("  {left}\n")));
-        text
+            let failed = self.ends.len() - done - not_tried;
+            format!("Not reset: {done} done, {failed} failed, {not_tried} not tried. Run it again to go on.")
+        });
+        lines.extend((!self.left.is_empty()).then(|| "Left as they are:".to_owned()));
+        lines.extend(self.left.iter().map(|left| format!("  {left}")));
+        lines.join("\n") + "\n"
     }
 
     fn to_json(&self) -> Value {

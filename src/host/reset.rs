@@ -360,7 +360,7 @@ fn unmount() -> Result<(), String> {
     }
     match failed.split_first() {
         None => Ok(()),
-        Some((first, others)) if others.is_empty() => Err(format!("cannot unmount {first}")),
+        Some((first, [])) => Err(format!("cannot unmount {first}")),
         Some((first, others)) => Err(format!("cannot unmount {first} (and {} more)", others.len())),
     }
 }

@@ -100,3 +100,67 @@ fn open(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
         other => other.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn disk() -> (tempfile::TempDir, Disk) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("data/a/b")).unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        (folder, disk)
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_folder_is_emptied_with_all_that_is_in_it_and_stays() {
+        let (folder, disk) = disk();
+        let data = folder.path().join("data");
+        fs::write(data.join(".hidden"), "").unwrap();
+        fs::write(data.join("a/b/c"), "").unwrap();
+        for index in 0..3000 {
+            fs::write(data.join(format!("a/{index}")), "").unwrap();
+        }
+        fs::write(data.join("lock"), "").unwrap();
+        disk.clear("/data", "lock").unwrap();
+        assert_eq!(names(&data), ["lock"]);
+        disk.clear("/data", "").unwrap();
+        assert!(names(&data).is_empty());
+        disk.clear("/none", "").unwrap();
+    }
+
+    #[test]
+    fn links_are_removed_and_what_they_lead_to_stays() {
+        let (folder, disk) = disk();
+        let (data, other) = (folder.path().join("data"), folder.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("kept"), "").unwrap();
+        symlink(&other, data.join("a/b/link")).unwrap();
+        symlink("../other", data.join("link")).unwrap();
+        disk.clear("/data", "").unwrap();
+        assert!(names(&data).is_empty());
+        assert_eq!(names(&other), ["kept"]);
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_told_and_all_else_goes() {
+        let (folder, disk) = disk();
+        let mut deep = folder.path().join("data/deep");
+        (0..DEPTH_MAX).for_each(|_| deep.push("d"));
+        fs::create_dir_all(&deep).unwrap();
+        let error = disk.clear("/data", "").unwrap_err();
+        assert!(error.path.starts_with("/data/deep/d") && error.others == 0, "{error}");
+        assert!(error.to_string().contains("too many folders"), "{error}");
+        assert_eq!(names(&folder.path().join("data")), ["deep"]);
+    }
+}
