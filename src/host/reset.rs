@@ -127,18 +127,21 @@ impl Reset {
         }
     }
 
-    /// How many Pods there are. Where there is no socket, there is no runtime that could have any.
+    /// How many Pods there are.
     fn pods(&self) -> Answer<usize> {
-        match self.cri.pods(Scope::All) {
-            Ok(pods) => Answer::Known(pods.len()),
-            Err(_) if !self.has_runtime() => Answer::Known(0),
-            Err(error) => Answer::Unknown(chain(error)),
-        }
+        self.sandboxes().map_or_else(Answer::Unknown, |pods| Answer::Known(pods.len()))
     }
 
-    fn has_runtime(&self) -> bool {
-        let socket = &self.places.cri_socket;
-        Path::new(socket.strip_prefix("unix://").unwrap_or(socket)).exists()
+    /// The Pods. A runtime that was stopped takes its socket away and leaves Pods running; where none runs, none needs it.
+    fn sandboxes(&self) -> Result<Vec<PodSeen>, String> {
+        match self.cri.pods(Scope::All) {
+            Err(error) if error.is_unreachable() && !pods_run() => {
+                let socket = &self.places.cri_socket;
+                let there = Path::new(socket.strip_prefix("unix://").unwrap_or(socket)).exists();
+                if there { Err(chain(error)) } else { Ok(Vec::new()) }
+            }
+            pods => pods.map_err(chain),
+        }
     }
 
     /// etcd with its members; none where it has never run on this host and has joined nobody.
@@ -243,12 +246,8 @@ impl Reset {
 
     /// Pods with a network of their own go first: their network plugins may need the API server, which is among the static ones.
     fn remove_pods(&self) -> Result<(), String> {
-        if !self.has_runtime() {
-            return Ok(());
-        }
         let is_static = |pod: &PodSeen| pod.annotations.contains_key("kubernetes.io/config.source") && !from_api(pod);
-        let (last, first): (Vec<_>, Vec<_>) =
-            self.cri.pods(Scope::All).map_err(chain)?.into_iter().partition(is_static);
+        let (last, first): (Vec<_>, Vec<_>) = self.sandboxes()?.into_iter().partition(is_static);
         let failed: Vec<String> = [first, last].iter().flat_map(|pods| self.remove_all(pods)).collect();
         match failed.split_first() {
             None => Ok(()),
@@ -324,6 +323,13 @@ fn chain(error: impl std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A process of a Pod runs. The kubelet puts all of them below a control group of this name.
+fn pods_run() -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    let group = |process: fs::DirEntry| fs::read_to_string(process.path().join("cgroup")).unwrap_or_default();
+    processes.filter_map(Result::ok).any(|process| group(process).contains("kubepods"))
 }
 
 /// The files that say where things are.
