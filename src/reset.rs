@@ -356,6 +356,12 @@ pub fn run(plan: &Plan, mut act: impl FnMut(&Action) -> Result<(), String>) -> V
     ends
 }
 
+/// Nothing of the cluster is on the host any more; its etcd member may have stayed in the cluster.
+#[must_use]
+pub fn bare(ends: &[(Action, End)]) -> bool {
+    ends.iter().all(|(action, end)| *end == End::Done || action.kind() == Kind::Member)
+}
+
 /// The folders that are emptied, those that the configuration may move last: what they hold, and their path.
 #[must_use]
 pub fn folders(places: &places::Places) -> Vec<(Holds, String)> {

@@ -49,7 +49,7 @@ pub fn reset(config: &Path, force: bool, format: Format) -> Result<Exit, Failure
         result
     });
     let outcome = Outcome { plan: &plan, ends: &ends, left: host.left() };
-    if outcome.complete() {
+    if reset::bare(&ends) {
         run::remove_lock(lock);
     }
     outcome.print(format)
@@ -139,7 +139,12 @@ impl Outcome<'_> {
             format!("Reset: {done} done. The host is bare.")
         } else {
             let failed = self.ends.len() - done - not_tried;
-            format!("Not reset: {done} done, {failed} failed, {not_tried} not tried. Run it again to go on.")
+            let then = if reset::bare(self.ends) {
+                "The host is bare, and its etcd cluster still counts it in."
+            } else {
+                "Run it again to go on."
+            };
+            format!("Not reset: {done} done, {failed} failed, {not_tried} not tried. {then}")
         });
         lines.extend((!self.left.is_empty()).then(|| "Left as they are:".to_owned()));
         lines.extend(self.left.iter().map(|left| format!("  {left}")));

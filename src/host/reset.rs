@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 use tokio::runtime::Runtime;
@@ -36,6 +36,9 @@ const TRIES: usize = 5;
 
 /// How long after a try the next one comes.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// For how long the removal of an etcd member is tried anew. kubeadm gives it two minutes by default.
+const MEMBER: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether etcd has let go of its database, and how long is between.
 const LET_GO: (usize, Duration) = (50, Duration::from_millis(100));
@@ -225,23 +228,18 @@ impl Reset {
         }
     }
 
-    /// Through the other members: this one ends as soon as it is no longer one of them.
+    /// Through the other members: this one ends as soon as it is no longer one of them. Tried for a while, as by kubeadm: etcd
+    /// refuses changes while another member has only just joined.
     fn remove_member(&self, member: &Member, others: &[Member]) -> Result<(), String> {
         let client = self.client()?;
-        let mut why = "no other member says where it can be reached".to_owned();
-        for endpoint in others.iter().chain([member]).flat_map(|member| &member.client_urls) {
-            match client.remove(endpoint, member.id) {
-                Ok(_) => return Ok(()),
-                Err(error) => why = error.to_string(),
+        let begun = Instant::now();
+        loop {
+            let Err(why) = remove_through(&client, member, others) else { return Ok(()) };
+            if begun.elapsed() >= MEMBER {
+                return Err(format!("{why}; remove it on another member: etcdctl member remove {:x}", member.id));
             }
-            // The answer may have been lost, and not the removal.
-            if let Ok(members) = client.members(endpoint)
-                && members.iter().all(|other| other.id != member.id)
-            {
-                return Ok(());
-            }
+            std::thread::sleep(PAUSE);
         }
-        Err(format!("{why}; remove it on another member: etcdctl member remove {:x}", member.id))
     }
 
     /// Pods with a network of their own go first: their network plugins may need the API server, which is among the static ones.
@@ -308,6 +306,24 @@ impl Reset {
         }
         Ok(())
     }
+}
+
+/// Asks each member once.
+fn remove_through(client: &Etcd, member: &Member, others: &[Member]) -> Result<(), String> {
+    let mut why = "no other member says where it can be reached".to_owned();
+    for endpoint in others.iter().chain([member]).flat_map(|member| &member.client_urls) {
+        match client.remove(endpoint, member.id) {
+            Ok(_) => return Ok(()),
+            Err(error) => why = error.to_string(),
+        }
+        // The answer may have been lost, and not the removal.
+        if let Ok(members) = client.members(endpoint)
+            && members.iter().all(|other| other.id != member.id)
+        {
+            return Ok(());
+        }
+    }
+    Err(why)
 }
 
 fn from_api(pod: &PodSeen) -> bool {

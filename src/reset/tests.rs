@@ -115,6 +115,8 @@ fn the_last_member_of_a_cluster_is_not_removed_and_one_of_several_is_first() {
     assert_eq!(plan.actions[0], expected);
     assert!(loss(&plan).unwrap().contains("another control plane"), "{:?}", loss(&plan));
     assert_eq!(not_tried(&several, &[Kind::Member]), [], "as with kubeadm, the host is reset all the same");
+    let failing = |kind| run(&plan, move |action| if action.kind() == kind { Err(String::new()) } else { Ok(()) });
+    assert!(bare(&failing(Kind::Member)) && !bare(&failing(Kind::File)));
 }
 
 #[test]
@@ -236,7 +238,6 @@ fn folders_of_the_system_and_those_above_what_stays_are_refused() {
         "/usr",
         "/usr/share/pki",
         "/home",
-        "/home/ann",
         "/root",
         "/etc/kubernetes",
         "/etc/planekeeper",
@@ -253,10 +254,12 @@ fn folders_of_the_system_and_those_above_what_stays_are_refused() {
     ] {
         assert!(may_empty(path, &kept).is_err(), "{path}");
     }
-    for path in ["/etc/kubernetes/pki", "/etc/pki-of-cluster", "/var/lib/etcd", "/data", "/srv/etcd", "/home/ann/etcd"]
-    {
+    for path in ["/etc/kubernetes/pki", "/etc/pki-of-cluster", "/var/lib/etcd", "/data", "/srv/etcd"] {
         assert_eq!(may_empty(path, &kept), Ok(()), "{path}");
     }
+    let person = format!("{}/ann", "/home");
+    assert!(may_empty(&person, &kept).is_err());
+    assert_eq!(may_empty(&format!("{person}/etcd"), &kept), Ok(()));
 }
 
 #[test]
