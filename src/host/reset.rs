@@ -66,12 +66,6 @@ impl Reset {
         Ok(Self { disk, places, cri, systemd, runtime })
     }
 
-    /// Where things are.
-    #[must_use]
-    pub fn places(&self) -> &Places {
-        &self.places
-    }
-
     /// Looks at what is there. The files that are kept, such as the configuration, lie in no folder that is emptied.
     ///
     /// # Errors
@@ -111,8 +105,7 @@ impl Reset {
     /// Kubeconfigs, what a killed run has staged beside them, and the audit policy where planekeeper has put it there.
     fn files(&self) -> Vec<String> {
         let kubeconfigs = kubeconfig::NAMES.into_iter().chain([BOOTSTRAP_KUBELET]).map(kubeconfig::path);
-        let ours = self.records().iter().any(|name| name != LOCK);
-        let policy = ours.then(|| audit::POLICY.to_owned());
+        let policy = (!self.records().is_empty()).then(|| audit::POLICY.to_owned());
         let paths = kubeconfigs.chain(policy).flat_map(|path| [temporary(&path), path]);
         paths.filter(|path| !matches!(self.disk.look(path), Ok(Look::Absent))).collect()
     }
