@@ -7,6 +7,7 @@ pub mod join;
 pub mod json;
 pub mod output;
 pub mod progress;
+pub mod reset;
 pub mod run;
 pub mod text;
 
@@ -46,6 +47,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     let format = arguments.output;
     match &arguments.command {
         Command::Reconcile(arguments) => run::reconcile(config, arguments, format),
+        Command::Reset { force } => reset::reset(config, *force, format),
         Command::Plan { place, detailed_exitcode } => run::plan(config, place, format, *detailed_exitcode),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),

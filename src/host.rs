@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod cri;
+pub mod etcd;
 pub mod files;
 pub mod live;
 pub mod local;
@@ -9,6 +10,7 @@ pub mod machine;
 pub mod memory;
 pub mod pki;
 pub mod probe;
+pub mod reset;
 pub mod sandbox;
 pub mod systemd;
 pub mod tokens;

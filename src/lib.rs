@@ -33,6 +33,11 @@
 //! that is a disk or, for tests and for plans of what is not there yet, memory. [`pki`] and [`kubeconfig`] make and read keys,
 //! certificates and kubeconfigs over bytes.
 //!
+//! # Back to bare
+//!
+//! [`reset`] says, from what was found on a host, what a reset does and in which order; [`host::reset`] looks and does it. It shares
+//! nothing with the engine: no configuration wants a bare host, and a host may be reset without one.
+//!
 //! # What people see
 //!
 //! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the table of `certs list`.
@@ -63,6 +68,7 @@ pub mod plan;
 pub mod problem;
 pub mod quantity;
 pub mod record;
+pub mod reset;
 pub mod resource;
 pub mod verdict;
 pub mod versions;

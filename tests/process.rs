@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::SMALL;
@@ -336,4 +336,14 @@ fn an_error_of_the_kernel_at_any_effect_is_named_and_the_next_run_converges() {
             assert_eq!(code(&again), 0, "after {error} at {call} {number}: {}", said(&again));
         });
     }
+}
+
+#[test]
+fn a_reset_without_a_terminal_and_without_force_is_refused_before_anything_else() {
+    let place = Place::new("not: [valid");
+    let output = place.command(&["reset"]).stdin(Stdio::null()).output().unwrap();
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    assert_eq!(output.status.code(), Some(if root { 64 } else { 77 }), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(if root { "--force" } else { "root" }), "{said}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "certs",
     "cluster",
     "config",
@@ -23,6 +23,7 @@ const PURE: [&str; 20] = [
     "problem",
     "quantity",
     "record",
+    "reset",
     "resource",
     "verdict",
     "versions",

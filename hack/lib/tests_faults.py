@@ -88,7 +88,7 @@ def api_server(test):
     with test.check("an API server whose manifest goes amid a run is named in time"):
         run = node.start_reconcile()
         node.wait_for("the manifest", lambda: "" if node.path(MANIFEST).exists() else "it is not there", seconds=60)
-        node.path(MANIFEST).rename(node.path("/root/moved.yaml"))
+        node.path(MANIFEST).rename(node.path("/var/tmp/moved.yaml"))
         output = run.communicate(timeout=SECONDS_TO_FAIL)[0]
         node.transcript.append(output)
         said(output, "failed gate:kube-apiserver")

@@ -93,6 +93,18 @@ pub enum Command {
         detailed_exitcode: bool,
     },
 
+    /// Take this host back to bare, as kubeadm reset does: everything that runs and all data of the cluster on it go
+    ///
+    /// Removes this host's etcd member from its cluster, stops the kubelet, removes all Pods, and deletes static Pods,
+    /// certificates and keys (those of the CAs too), kubeconfigs, the kubelet's files and etcd's data. It works without a
+    /// configuration too, and on hosts that kubeadm set up. The configuration stays, and what else stays is said at the
+    /// end. What failed is continued by running it again.
+    Reset {
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
+
     /// Look at the configuration alone
     #[command(subcommand)]
     Config(ConfigCommand),

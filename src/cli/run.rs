@@ -114,6 +114,13 @@ fn permit(place: &Place) -> Result<(), Failure> {
     }
 }
 
+/// Whether a run may take this host back to bare.
+pub(super) fn permit_host() -> Result<(), Failure> {
+    let root = rustix::process::geteuid().is_root();
+    let refused = || Failure::new(Exit::NotPermitted, "only root may reset this host: run it with sudo");
+    root.then_some(()).ok_or_else(refused)
+}
+
 /// A sandbox is a folder of its own: the root of the running system is no place for one, by whatever path.
 fn refuse_system_root(root: &Path) -> Result<(), Failure> {
     let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
@@ -125,7 +132,7 @@ fn refuse_system_root(root: &Path) -> Result<(), Failure> {
 }
 
 /// Makes the root and takes the lock, which lasts as long as the file is open.
-fn lock(root: &Path) -> Result<File, Failure> {
+pub(super) fn lock(root: &Path) -> Result<File, Failure> {
     let failed = |operation: &str, error: std::io::Error| {
         Failure::of_io(operation, &root.join(LOCK.trim_start_matches('/')), &error)
     };
@@ -141,14 +148,23 @@ fn lock(root: &Path) -> Result<File, Failure> {
         }
     }
     let file = writer.files().open_lock(LOCK).map_err(|error| failed("open", error))?;
+    let taken = || {
+        let message = format!("another planekeeper works on {}; let it end, or stop it", root.display());
+        Err(Failure::new(Exit::Locked, message))
+    };
     match file.try_lock() {
+        // A reset removes the lock that it holds: who has opened it meanwhile holds nothing.
+        Ok(()) if file.metadata().is_ok_and(|found| found.nlink() == 0) => taken(),
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Failure::new(
-            Exit::Locked,
-            format!("another planekeeper works on {}; let it end, or stop it", root.display()),
-        )),
+        Err(fs::TryLockError::WouldBlock) => taken(),
         Err(fs::TryLockError::Error(error)) => Err(failed("lock", error)),
     }
+}
+
+/// Removes the lock of this host and its folder, if there is nothing else in it. What stays is found by the next run.
+pub(super) fn remove_lock(lock: File) {
+    let _ = fs::remove_file(LOCK).and_then(|()| fs::remove_dir(parent(LOCK)));
+    drop(lock);
 }
 
 /// `reconcile`.

@@ -3,6 +3,7 @@
 //! Every path is absolute below the root. Symbolic links are followed as if the root were `/`, so that no link in a sandbox leads
 //! out of it (openat2, `RESOLVE_IN_ROOT`).
 
+mod clear;
 mod writer;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, ResolveFlags};
 use crate::facts::Owner;
 use crate::observed::Mode;
 
+pub use clear::ClearError;
 pub use writer::{NewFile, Writer, temporary};
 
 /// The most that is read of one file, in bytes. Nothing that planekeeper writes comes near it.

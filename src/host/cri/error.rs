@@ -76,6 +76,12 @@ impl CriError {
         }
     }
 
+    /// There was no answer in time.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(self.cause, CriCause::Late { .. })
+    }
+
     /// The runtime knows no such container, Pod or image.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
