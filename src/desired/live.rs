@@ -18,6 +18,8 @@ use super::rbac::{cluster_role_binding, group};
 pub const KUBELET: &str = "kubelet.service";
 /// The group of `admin.conf`, which a binding makes administrators.
 const ADMINS: &str = "kubeadm:cluster-admins";
+const ETCD: &str = super::etcd::NAME;
+const ETCD_STARTED: &str = "etcd-started";
 const WAIT: &str = "wait-control-plane";
 
 /// Adds to the files and objects of a control plane what a host needs for them to run, and the order that this makes.
@@ -54,12 +56,13 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     desired
 }
 
-/// What has to be healthy before a component is started or changed: it could do nothing, and would only take the processors from
-/// what it waits for.
+/// What has to run before a component is started or changed: it could do nothing, and would only take the processors from what it
+/// waits for. The API server begins beside etcd, once that has a container, and needs longer than etcd until it asks; where it asks too
+/// early and is refused, it waits a second before it asks again.
 fn behind(pod: &StaticPodSpec, pods: &[(Id, StaticPodSpec)]) -> Option<Id> {
     match pod.component.as_str() {
-        "etcd" => None,
-        "kube-apiserver" => pods.iter().any(|(_, pod)| pod.component == "etcd").then(|| Id::gate("etcd")),
+        ETCD => None,
+        "kube-apiserver" => pods.iter().any(|(_, pod)| pod.component == ETCD).then(|| Id::gate(ETCD_STARTED)),
         _ => Some(api()),
     }
 }
@@ -136,9 +139,13 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     };
     let health = timeouts.control_plane_component_health_check;
     let administrators = [kubeconfig::NAMES[0], kubeconfig::NAMES[1]].map(Id::kubeconfig);
-    let needs = running(&["etcd", "kube-apiserver"]).into_iter().chain(administrators).collect();
-    gates.push(gate("api", needs, Condition::ApiAnswers, health));
+    let needs = running(&[ETCD, "kube-apiserver"]).into_iter().chain(administrators).collect();
+    let pod = pods.iter().find(|(_, pod)| pod.component == "kube-apiserver").map(|(_, pod)| pod.clone());
+    gates.push(gate("api", needs, Condition::ApiAnswers(pod), health));
     for (_, pod) in pods {
+        if pod.component == ETCD {
+            gates.push(gate(ETCD_STARTED, running(&[ETCD]), Condition::Started(pod.clone()), health));
+        }
         let needs = running(&[pod.component.as_str()]);
         gates.push(gate(&pod.component, needs, Condition::StaticPod(pod.clone()), health));
     }
@@ -270,7 +277,7 @@ mod tests {
     fn nothing_is_started_before_what_it_depends_on_is_healthy() {
         let desired = live(&fixture());
         let manifest = |name: &str| Id::file(&static_pod::path(name));
-        assert!(stands_behind(&desired, &manifest("kube-apiserver"), &Id::gate("etcd")));
+        assert!(stands_behind(&desired, &manifest("kube-apiserver"), &Id::gate("etcd-started")));
         for component in ["kube-controller-manager", "kube-scheduler"] {
             assert!(stands_behind(&desired, &manifest(component), &Id::gate("api")), "{component}");
         }

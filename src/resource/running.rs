@@ -36,12 +36,15 @@ pub struct GateSpec {
 pub enum Condition {
     /// This URL on this host answers with success.
     Url(String),
-    /// The API server answers who has a certificate of the cluster's administrators, ready or not.
-    ApiAnswers,
+    /// The API server answers who has a certificate of the cluster's administrators, ready or not. Where it is a static Pod of this
+    /// host, it does so as its manifest says.
+    ApiAnswers(Option<StaticPodSpec>),
     /// The API server answers at this URL that it is ready.
     ApiReady(String),
     /// A static Pod runs as its manifest says and is healthy.
     StaticPod(StaticPodSpec),
+    /// A static Pod's container runs as its manifest says; whether it is healthy does not count.
+    Started(StaticPodSpec),
     /// The kubelet has made its Node.
     Node(String),
     /// A workload's Pods are ready: `Deployment` or `DaemonSet`, in `kube-system`.

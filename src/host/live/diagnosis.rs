@@ -1,5 +1,7 @@
 //! What to tell a person about something that does not come up: its state, its last words, and where to look further.
 
+use std::time::Duration;
+
 use crate::desired::live::KUBELET;
 use crate::host::cri::{self, ContainerSeen, ContainerState};
 use crate::host::live::Live;
@@ -12,17 +14,17 @@ const LINES: usize = 8;
 
 impl Live {
     /// What was seen when time ran out.
-    pub(super) fn diagnose(&self, spec: &GateSpec, why: &str) -> String {
+    pub(super) fn diagnose(&self, spec: &GateSpec, waited: Duration, why: &str) -> String {
         let more = match &spec.condition {
-            Condition::StaticPod(pod) => self.of_pod(pod),
+            Condition::StaticPod(pod) | Condition::Started(pod) => self.of_pod(pod),
             Condition::Url(_) | Condition::Node(_) => of_kubelet(),
-            Condition::ApiAnswers => "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned(),
+            Condition::ApiAnswers(_) => "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned(),
             Condition::ApiReady(_) => "; see: kubectl -n kube-system logs daemonset/kube-proxy".to_owned(),
             Condition::RolledOut { kind, name } => {
                 format!("; see: kubectl -n kube-system describe {} {name}", kind.to_lowercase())
             }
         };
-        format!("{why}, for {} s{more}", spec.timeout.as_secs())
+        format!("{why}, for {} s{more}", waited.as_secs())
     }
 
     fn of_pod(&self, pod: &StaticPodSpec) -> String {

@@ -13,12 +13,16 @@ use crate::host::probe::probe;
 use crate::host::{ApplyError, Tell, chain};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
-/// How often a condition is asked for: at first, and at most. Asking takes processor time from what is being waited for.
-const EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+/// How long to wait between two questions, at least and at most: a twentieth of how long it has taken so far. Asking takes
+/// processor time from what is being waited for.
+const PAUSE: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(500)];
+
+/// How long a container runtime that does not answer is given to come back: it is started anew at once where its unit says so.
+const RUNTIME: Duration = Duration::from_secs(20);
 
 /// How long a kubelet may take to make its Node before it is started anew. It tries when it starts and then ever more seldom, up to
 /// every seven seconds; starting anew costs no container anything, and kubeadm too restarts it at the end of `init`.
-const REGISTRATION: Duration = Duration::from_millis(100);
+const REGISTRATION: Duration = Duration::from_millis(700);
 
 /// How long a container has ended when the kubelet backs off from it. It waits ever longer before it starts it again, up to five minutes,
 /// even where the cause is long gone; a kubelet that is started anew does so at once.
@@ -51,12 +55,16 @@ impl Live {
     pub(super) fn holds(&self, condition: &Condition, containers: &Containers) -> Result<(), String> {
         match condition {
             Condition::Url(url) => probe(self.runtime.handle(), url),
-            Condition::ApiAnswers => self.api().and_then(|api| api.answers().map_err(|error| error.why.to_string())),
+            Condition::ApiAnswers(pod) => {
+                pod.as_ref().map_or(Ok(()), |pod| started(pod, containers))?;
+                self.api().and_then(|api| api.answers().map_err(|error| error.why.to_string()))
+            }
             Condition::ApiReady(url) => {
                 let api = self.credentials().and_then(|credentials| self.api_at(&credentials, url))?;
                 api.ready().map_err(|error| error.why.to_string())
             }
             Condition::StaticPod(pod) => self.runs(pod, containers),
+            Condition::Started(pod) => started(pod, containers),
             Condition::Node(name) => self.there("Node", None, name).map(|_| ()),
             Condition::RolledOut { kind, name } => {
                 let workload = self.there(kind, Some("kube-system"), name)?;
@@ -75,15 +83,9 @@ impl Live {
         found.ok_or_else(|| format!("{kind} {name} is not there"))
     }
 
-    /// The container of a static Pod runs, it is what its manifest says, and it is healthy.
+    /// The container of a static Pod runs as its manifest says, and it is healthy.
     fn runs(&self, pod: &StaticPodSpec, containers: &Containers) -> Result<(), String> {
-        let container = containers.newest(pod)?.ok_or("the kubelet has made no container of it yet")?;
-        if container.state != ContainerState::Running {
-            return Err(diagnosis::state(container));
-        }
-        if container.command != pod.command || container.image != pod.image {
-            return Err("it still runs as its manifest was before".to_owned());
-        }
+        started(pod, containers)?;
         match &pod.health {
             Some(url) => probe(self.runtime.handle(), url),
             None => self.api().and_then(|api| api.ready().map_err(|error| error.why.to_string())),
@@ -93,15 +95,18 @@ impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
-        let (mut every, mut told, mut nudged) = (EVERY[0], String::new(), false);
+        let (mut told, mut nudged) = (String::new(), false);
         loop {
             let containers = match spec.condition {
-                Condition::StaticPod(_) => Containers::read(&self.cri),
+                Condition::StaticPod(_) | Condition::Started(_) | Condition::ApiAnswers(_) => {
+                    Containers::read(&self.cri)
+                }
                 _ => Containers(Ok(Vec::new())),
             };
             let Err(why) = self.holds(&spec.condition, &containers) else { return Ok(()) };
-            if begun.elapsed() >= spec.timeout {
-                return Err(ApplyError::new("see", &id.0, self.diagnose(spec, &why)));
+            let deaf = containers.0.is_err() && begun.elapsed() >= RUNTIME;
+            if deaf || begun.elapsed() >= spec.timeout {
+                return Err(ApplyError::new("see", &id.0, self.diagnose(spec, begun.elapsed(), &why)));
             }
             if matches!(spec.condition, Condition::Node(_)) && !nudged && begun.elapsed() >= REGISTRATION {
                 nudged = true;
@@ -117,10 +122,21 @@ impl Live {
                 tell(&why);
                 told = why;
             }
-            std::thread::sleep(every);
-            every = (every * 5 / 4).min(EVERY[1]);
+            std::thread::sleep((begun.elapsed() / 20).clamp(PAUSE[0], PAUSE[1]));
         }
     }
+}
+
+/// The container of a static Pod runs, and it is what its manifest says.
+fn started(pod: &StaticPodSpec, containers: &Containers) -> Result<(), String> {
+    let container = containers.newest(pod)?.ok_or("the kubelet has made no container of it yet")?;
+    if container.state != ContainerState::Running {
+        return Err(diagnosis::state(container));
+    }
+    if container.command != pod.command || container.image != pod.image {
+        return Err("it still runs as its manifest was before".to_owned());
+    }
+    Ok(())
 }
 
 /// The kubelet has not started a container again that ended some time ago.
