@@ -51,7 +51,8 @@ impl Machine {
     fn holds(&self, condition: &Condition) -> Result<(), String> {
         let holds = match condition {
             Condition::Url(_) => *self.started.lock().unwrap(),
-            Condition::StaticPod(pod) => self.runs(pod),
+            Condition::StaticPod(pod) | Condition::Started(pod) => self.runs(pod),
+            Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
             _ => self.api_answers(),
         };
         if holds { Ok(()) } else { Err("not yet".to_owned()) }

@@ -19,7 +19,6 @@ from host import HOSTS, HostError
 from node import Failed, Node
 
 PREFIX = "pk-test-"
-NAMED_ONLY = ("reset",)  # run where it is named, until planekeeper has the command
 
 
 class Test:
@@ -130,8 +129,8 @@ def parse():
 
 
 def choose(words):
-    """The tests whose names have one of the words in them; where there are none, all that are run by default."""
-    chosen = lambda name: any(word in name for word in words) if words else name not in NAMED_ONLY
+    """The tests whose names have one of the words in them; where there are none, all."""
+    chosen = lambda name: not words or any(word in name for word in words)
     found = {name: function for name, function in tests().items() if chosen(name)}
     for word in words:
         if not any(word in name for name in found):

@@ -36,7 +36,7 @@ def adoption_with_changes(test):
         node.configure(cluster=EDIT)
         said = node.reconcile("--adopt").stdout
         expect("--profiling=false" in said, f"it does not say what it changed: {said}")
-        node.wait_until_ready()
+        node.wait_until_ready(pods=0)
         running = node.do("pgrep", "--full", "--list-full", "kube-apiserver").stdout
         expect("--profiling=false" in running, f"the API server runs as before: {running}")
     with test.check("a second run says No changes"):
