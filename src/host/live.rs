@@ -246,25 +246,40 @@ impl Live {
         ids.into_iter().cloned().zip(self.objects(&wanted)).collect()
     }
 
-    /// Images, services and what runs.
+    /// Images, services and what runs: each waits for another program's answer, so all are asked side by side.
     fn observe_running(&self, desired: &Desired) -> Observed {
         let containers = gate::Containers::read(&self.cri);
-        let mut observed = Observed::new();
-        for resource in &desired.resources {
-            let seen = match &resource.want {
-                Want::Present(Spec::Image(spec)) => match self.cri.image(&spec.reference) {
-                    Ok(Some(_)) => Ok(Seen::Image),
-                    Ok(None) => Ok(Seen::Absent),
-                    Err(why) => Err(ObserveError { what: spec.reference.clone(), why: chain(&why) }),
-                },
-                Want::Present(Spec::Unit(spec)) => self.unit(spec),
-                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.holds(&spec.condition, &containers))),
-                _ => continue,
-            };
-            observed.insert(resource.id.clone(), seen);
-        }
-        observed
+        let ask = |resource: &Resource| match &resource.want {
+            Want::Present(Spec::Image(spec)) => self.image(&spec.reference),
+            Want::Present(Spec::Unit(spec)) => self.unit(spec),
+            Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.holds(&spec.condition, &containers))),
+            _ => Err(unknown(resource)),
+        };
+        let runs = |resource: &&Resource| {
+            matches!(&resource.want, Want::Present(Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_)))
+        };
+        std::thread::scope(|scope| {
+            let asked = desired.resources.iter().filter(runs);
+            let asked: Vec<_> = asked.map(|resource| (resource, scope.spawn(|| ask(resource)))).collect();
+            let answers = asked.into_iter().map(|(resource, answer)| {
+                (resource.id.clone(), answer.join().unwrap_or_else(|_| Err(unknown(resource))))
+            });
+            answers.collect()
+        })
     }
+
+    fn image(&self, reference: &str) -> Result<Seen, ObserveError> {
+        match self.cri.image(reference) {
+            Ok(Some(_)) => Ok(Seen::Image),
+            Ok(None) => Ok(Seen::Absent),
+            Err(why) => Err(ObserveError { what: reference.to_owned(), why: chain(&why) }),
+        }
+    }
+}
+
+/// A resource that was not looked at.
+fn unknown(resource: &Resource) -> ObserveError {
+    ObserveError { what: resource.id.0.clone(), why: "it could not be looked at".to_owned() }
 }
 
 impl Host for Live {
@@ -289,9 +304,7 @@ impl Host for Live {
             observed
         });
         for resource in &desired.resources {
-            observed.entry(resource.id.clone()).or_insert_with(|| {
-                Err(ObserveError { what: resource.id.0.clone(), why: "it could not be looked at".to_owned() })
-            });
+            observed.entry(resource.id.clone()).or_insert_with(|| Err(unknown(resource)));
         }
         observed
     }
