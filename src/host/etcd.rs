@@ -14,6 +14,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic_prost::ProstCodec;
 
+use crate::host::root_cause;
 use crate::reset::Member;
 
 /// How long a connection may take.
@@ -107,15 +108,17 @@ impl Etcd {
         request: Q,
     ) -> Result<Vec<Member>, EtcdError> {
         let call = async {
-            let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| last(&error))?;
-            let address =
-                address.connect_timeout(CONNECT).tls_config(self.tls.clone()).map_err(|error| last(&error))?;
-            let mut client = Grpc::new(address.connect().await.map_err(|error| last(&error))?);
-            client.ready().await.map_err(|error| last(&error))?;
+            let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| root_cause(&error).to_string())?;
+            let address = address
+                .connect_timeout(CONNECT)
+                .tls_config(self.tls.clone())
+                .map_err(|error| root_cause(&error).to_string())?;
+            let mut client = Grpc::new(address.connect().await.map_err(|error| root_cause(&error).to_string())?);
+            client.ready().await.map_err(|error| root_cause(&error).to_string())?;
             let codec: ProstCodec<Q, Members> = ProstCodec::default();
             let answer = client.unary(Request::new(request), PathAndQuery::from_static(method), codec).await;
             answer.map(tonic::Response::into_inner).map_err(|status| match status.source() {
-                Some(source) => last(source),
+                Some(source) => root_cause(source).to_string(),
                 None => status.message().to_owned(),
             })
         };
@@ -130,12 +133,4 @@ impl Etcd {
         };
         Ok(answer.members.into_iter().map(member).collect())
     }
-}
-
-/// The cause at the end of a chain of errors, which says what the others only wrap.
-fn last(mut error: &(dyn Error + 'static)) -> String {
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -18,7 +18,7 @@ use crate::host::cri::{Cri, CriError, PodSeen, Scope};
 use crate::host::etcd::Etcd;
 use crate::host::files::{Disk, FileSystem, Look, temporary};
 use crate::host::systemd::Systemd;
-use crate::host::{ApplyError, machine};
+use crate::host::{ApplyError, chain, machine};
 use crate::reset::places::{self, EtcdPod, Places, Texts};
 use crate::reset::{self, Action, Answer, EtcdFound, Folder, Found, Holds, Member};
 
@@ -134,9 +134,9 @@ impl Reset {
             Err(error) if error.is_unreachable() && !pods_run() => {
                 let socket = &self.places.cri_socket;
                 let there = Path::new(socket.strip_prefix("unix://").unwrap_or(socket)).exists();
-                if there { Err(chain(error)) } else { Ok(Vec::new()) }
+                if there { Err(chain(&error)) } else { Ok(Vec::new()) }
             }
-            pods => pods.map_err(chain),
+            pods => pods.map_err(|error| chain(&error)),
         }
     }
 
@@ -210,7 +210,7 @@ impl Reset {
     pub fn act(&self, action: &Action) -> Result<(), String> {
         match action {
             Action::RemoveMember { member, others } => self.remove_member(member, others),
-            Action::StopKubelet => self.systemd.stop(live::KUBELET).map_err(chain),
+            Action::StopKubelet => self.systemd.stop(live::KUBELET).map_err(|error| chain(&error)),
             Action::Unmount(_) => unmount(),
             Action::RemovePods(_) => self.remove_pods(),
             Action::Empty(folder) => self.empty(folder),
@@ -255,7 +255,7 @@ impl Reset {
                 scope.spawn(|| {
                     while let Some(pod) = pods.get(next.fetch_add(1, Ordering::Relaxed)) {
                         if let Err(error) = self.remove_pod(&pod.id) {
-                            let what = format!("{}/{}: {}", pod.namespace, pod.name, chain(error));
+                            let what = format!("{}/{}: {}", pod.namespace, pod.name, chain(&error));
                             failed.lock().unwrap_or_else(PoisonError::into_inner).push(what);
                         }
                     }
@@ -321,17 +321,6 @@ fn remove_through(client: &Etcd, member: &Member, others: &[Member]) -> Result<(
 
 fn from_api(pod: &PodSeen) -> bool {
     pod.annotations.get("kubernetes.io/config.source").is_some_and(|source| source == "api")
-}
-
-fn chain(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// A process of a Pod runs. The kubelet puts all of them below a control group of this name.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use crate::host::root_cause;
+
 /// A call that failed: which operation, on what, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {what}")]
@@ -91,11 +93,8 @@ impl CriError {
 
 impl CriCause {
     /// What the transport says. Of its chain of errors, which repeats itself, the first cause is kept.
-    pub(super) fn unreachable(endpoint: String, mut source: &(dyn Error + 'static)) -> Self {
-        while let Some(cause) = source.source() {
-            source = cause;
-        }
-        Self::Unreachable { endpoint, reason: source.to_string() }
+    pub(super) fn unreachable(endpoint: String, source: &(dyn Error + 'static)) -> Self {
+        Self::Unreachable { endpoint, reason: root_cause(source).to_string() }
     }
 
     /// What a gRPC status says. One that came over the wire has no source; one that the transport made up has.
