@@ -12,6 +12,7 @@ pub mod pki;
 pub mod probe;
 pub mod reset;
 pub mod sandbox;
+mod side_by_side;
 pub mod systemd;
 pub mod tokens;
 pub mod upload_certs;

@@ -17,8 +17,9 @@ use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
 use crate::host::cri::Cri;
 use crate::host::files::{Disk, FileSystem, Look};
-use crate::host::local::{Local, Setting, side_by_side};
+use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
+use crate::host::side_by_side::{processors, side_by_side};
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Host, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
@@ -227,7 +228,7 @@ impl Live {
     fn observe_files(&self, desired: &Desired) -> Observed {
         let readings = Readings::new(self.local.files());
         let read = |resource: &Resource| Some((resource.id.clone(), self.local.observe(resource, &readings)?));
-        let read: Vec<_> = side_by_side(&desired.resources, read);
+        let read: Vec<_> = side_by_side(&desired.resources, processors(), read);
         read.into_iter().flatten().collect()
     }
 
@@ -249,23 +250,20 @@ impl Live {
     /// Images, services and what runs: each waits for another program's answer, so all are asked side by side.
     fn observe_running(&self, desired: &Desired) -> Observed {
         let containers = gate::Containers::read(&self.cri);
-        let ask = |resource: &Resource| match &resource.want {
-            Want::Present(Spec::Image(spec)) => self.image(&spec.reference),
-            Want::Present(Spec::Unit(spec)) => self.unit(spec),
-            Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.holds(&spec.condition, &containers))),
-            _ => Err(unknown(resource)),
+        let ask = |resource: &&Resource| {
+            let seen = match &resource.want {
+                Want::Present(Spec::Image(spec)) => self.image(&spec.reference),
+                Want::Present(Spec::Unit(spec)) => self.unit(spec),
+                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.holds(&spec.condition, &containers))),
+                _ => Err(unknown(resource)),
+            };
+            (resource.id.clone(), seen)
         };
         let runs = |resource: &&Resource| {
             matches!(&resource.want, Want::Present(Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_)))
         };
-        std::thread::scope(|scope| {
-            let asked = desired.resources.iter().filter(runs);
-            let asked: Vec<_> = asked.map(|resource| (resource, scope.spawn(|| ask(resource)))).collect();
-            let answers = asked.into_iter().map(|(resource, answer)| {
-                (resource.id.clone(), answer.join().unwrap_or_else(|_| Err(unknown(resource))))
-            });
-            answers.collect()
-        })
+        let asked: Vec<&Resource> = desired.resources.iter().filter(runs).collect();
+        side_by_side(&asked, asked.len(), ask)
     }
 
     fn image(&self, reference: &str) -> Result<Seen, ObserveError> {

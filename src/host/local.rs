@@ -1,8 +1,6 @@
 //! The files of a host, which a live host and a sandbox have alike: folders, files, keys, certificates, kubeconfigs, the record of tokens.
 
 use std::io;
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
 use crate::diff::file::bytes;
@@ -254,25 +252,6 @@ impl<F: FileSystem> Local<F> {
         let (_, read) = self.files().look_and_read(path, true).map_err(error)?;
         Ok(read.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
-}
-
-/// The most threads that read side by side.
-const READERS_MAX: usize = 4;
-
-/// Does the same with every item, on as many threads as there are processors: most of looking at a host is verifying signatures.
-pub(super) fn side_by_side<T: Sync, R: Send, C: FromIterator<R>>(items: &[T], act: impl Fn(&T) -> R + Sync) -> C {
-    let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(READERS_MAX);
-    if readers == 1 {
-        return items.iter().map(act).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let take = || std::iter::from_fn(|| items.get(next.fetch_add(1, Ordering::Relaxed)).map(&act)).collect::<Vec<_>>();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..readers).map(|_| scope.spawn(take)).collect();
-        let own = take();
-        let others = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        own.into_iter().chain(others).collect()
-    })
 }
 
 pub(super) fn unreadable(path: &str, error: &io::Error) -> ObserveError {

@@ -3,9 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
@@ -17,6 +14,7 @@ use crate::desired::{audit, directories, kubeconfig, live, static_pod};
 use crate::host::cri::{Cri, CriError, PodSeen, Scope};
 use crate::host::etcd::Etcd;
 use crate::host::files::{Disk, FileSystem, Look, temporary};
+use crate::host::side_by_side::side_by_side;
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, chain, machine};
 use crate::reset::places::{self, EtcdPod, Places, Texts};
@@ -249,20 +247,12 @@ impl Reset {
 
     /// Removes Pods side by side; what failed, in words.
     fn remove_all(&self, pods: &[PodSeen]) -> Vec<String> {
-        let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            for _ in 0..WORKERS.min(pods.len()) {
-                scope.spawn(|| {
-                    while let Some(pod) = pods.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if let Err(error) = self.remove_pod(&pod.id) {
-                            let what = format!("{}/{}: {}", pod.namespace, pod.name, chain(&error));
-                            failed.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-                        }
-                    }
-                });
-            }
-        });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let remove = |pod: &PodSeen| {
+            let failed = self.remove_pod(&pod.id).err()?;
+            Some(format!("{}/{}: {}", pod.namespace, pod.name, chain(&failed)))
+        };
+        let failed: Vec<_> = side_by_side(pods, WORKERS, remove);
+        failed.into_iter().flatten().collect()
     }
 
     fn remove_pod(&self, id: &str) -> Result<(), CriError> {
