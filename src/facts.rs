@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::origin::Origin;
-
 /// What the configuration's defaults are taken from: read before the configuration is.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
@@ -24,8 +22,6 @@ pub struct Facts {
     pub live: bool,
     /// The run was asked to end when the add-ons' Pods are ready, and not before.
     pub await_addons: bool,
-    /// Where the control plane comes from, as it was remembered.
-    pub origin: Option<Origin>,
     /// The control plane was there before planekeeper.
     pub adopted: bool,
     /// The host's name, as `uname` has it.

@@ -21,7 +21,7 @@ const ANSWER_MAX: u64 = 64;
 /// # Errors
 /// Nobody can be asked, or not root, or another planekeeper works here, or a folder that must not be emptied.
 pub fn reset(config: &Path, force: bool, format: Format) -> Result<Exit, Failure> {
-    run::permit_host()?;
+    run::permit_root("only root may reset this host: run it with sudo")?;
     if !force && !io::stdin().is_terminal() {
         let message = "reset deletes the CAs' keys and etcd's data, and nobody is there to be asked: run it on a terminal, or with --force";
         return Err(Failure::new(Exit::WrongCall, message));

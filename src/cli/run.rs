@@ -44,6 +44,8 @@ struct Opened {
     host: Box<dyn Host>,
     last_good: LastGood,
     last_text: Option<String>,
+    /// Where the control plane comes from, where that was remembered.
+    origin: Option<Origin>,
 }
 
 /// The configuration that was last in force.
@@ -80,17 +82,19 @@ fn setting() -> Setting {
 fn open(place: &Place, cluster: &Cluster, wanted: &Record, wait: bool) -> Result<Opened, Failure> {
     let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    let read = disk.read(record::PATH);
-    let read =
-        read.map_err(|error| Failure::of_io("read", &root.join(record::PATH.trim_start_matches('/')), &error))?;
-    let last_text = read.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
+    let read = |path: &str| {
+        let failed = |error| Failure::of_io("read", &root.join(path.trim_start_matches('/')), &error);
+        let read = disk.read(path).map_err(failed)?;
+        Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
+    };
+    let (last_text, origin) = (read(record::PATH)?, Origin::read(read(origin::PATH)?.as_deref()));
     let last_good = match last_text.as_deref() {
         None => LastGood::None,
         Some(text) if text == wanted.to_text() => LastGood::Wanted,
         Some(text) => Record::cluster(text, &machine::machine())
             .map_or(LastGood::None, |cluster| LastGood::Other(Box::new(cluster))),
     };
-    Ok(Opened { host: host(place, disk, cluster, wait)?, last_good, last_text })
+    Ok(Opened { host: host(place, disk, cluster, wait)?, last_good, last_text, origin })
 }
 
 /// The host at a root: this machine, or a folder that stands for one.
@@ -106,19 +110,16 @@ fn host(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Box<
 fn permit(place: &Place) -> Result<(), Failure> {
     match &place.root {
         Some(root) => refuse_system_root(root),
-        None if rustix::process::geteuid().is_root() => Ok(()),
-        None => Err(Failure::new(
-            Exit::NotPermitted,
+        None => permit_root(
             "only root may look after this host's control plane: run it with sudo, or in a sandbox with --root ./sandbox",
-        )),
+        ),
     }
 }
 
-/// Whether a run may take this host back to bare.
-pub(super) fn permit_host() -> Result<(), Failure> {
+/// Whether a run may change this host; `refusal` is what anybody but root is told.
+pub(super) fn permit_root(refusal: &str) -> Result<(), Failure> {
     let root = rustix::process::geteuid().is_root();
-    let refused = || Failure::new(Exit::NotPermitted, "only root may reset this host: run it with sudo");
-    root.then_some(()).ok_or_else(refused)
+    root.then_some(()).ok_or_else(|| Failure::new(Exit::NotPermitted, refusal))
 }
 
 /// A sandbox is a folder of its own: the root of the running system is no place for one, by whatever path.
@@ -178,11 +179,11 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     let Configuration { loaded, record } = configuration::load(config)?;
     let cluster = loaded.cluster;
     let _lock = lock(place.path())?;
-    let Opened { host, last_good, last_text } = open(place, &cluster, &record, arguments.wait)?;
+    let Opened { host, last_good, last_text, origin } = open(place, &cluster, &record, arguments.wait)?;
     let last_good = last_good.cluster(&cluster);
     let live = place.root.is_none();
     let context = Context { cluster: &cluster, config, live };
-    if live && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
+    if live && origin.is_none() && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
         return Ok(Exit::Failed);
     }
     let mut progress = Progress::new();
@@ -197,7 +198,9 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
         written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;
     }
     let first = last_text.is_none();
-    let ending = if live && converged { ending(&*host, &cluster, first, arguments.upload_certs) } else { Ok(None) };
+    let asked = first || arguments.upload_certs;
+    let ending =
+        if live && converged && asked { ending(&*host, &cluster, first, arguments.upload_certs) } else { Ok(None) };
     match format {
         Format::Json => output::print_json(&json::report(&context, &report, &ending))?,
         Format::Text => output::print(&text::report(&context, &report, &ending))?,
@@ -252,7 +255,7 @@ fn ending(host: &dyn Host, cluster: &Cluster, first: bool, upload: bool) -> Resu
     Ok(Some(Ending { commands, first }))
 }
 
-/// Finds out whose control plane a host has, before the first change. One that is somebody else's is changed only by who was asked
+/// Finds out whose control plane a host has, before the first change, and remembers it. One that is somebody else's is changed only by who was asked
 /// to adopt it; where there is nothing to change, there is nothing to ask. False where nothing may be done.
 fn take_over(
     host: &dyn Host,
@@ -263,9 +266,6 @@ fn take_over(
 ) -> Result<bool, Failure> {
     let failed = |error: crate::host::ApplyError| Failure::new(Exit::Failed, error.chain());
     let facts = host.facts(context.cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    if facts.origin.is_some() {
-        return Ok(true);
-    }
     if !facts.adopted {
         host.keep(origin::PATH, &Origin::SetUp.to_text()).map_err(failed)?;
         return Ok(true);

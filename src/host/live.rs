@@ -287,7 +287,7 @@ impl Host for Live {
         let manifest = self.local.read_text(&static_pod::path("kube-apiserver"))?;
         let adopted = origin::adopted(origin, manifest.is_some());
         let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
-        Ok(Facts { live: true, await_addons: self.await_addons, origin, adopted, tokens, ..facts })
+        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
