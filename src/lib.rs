@@ -48,6 +48,7 @@
 //! row in [`versions`]. To add a component: a file in [`desired`]. To add a kind of resource: a variant of [`resource::Spec`], and the compiler
 //! names the places that must say what it means.
 
+pub mod calendar;
 pub mod certs;
 pub mod cli;
 pub mod cluster;

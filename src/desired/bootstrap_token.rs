@@ -3,9 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::calendar;
 use crate::cluster::{BootstrapToken, Cluster, Token, TokenEnd};
 use crate::facts::Facts;
 use crate::resource::{Desired, Id, Resource, Spec, TokensSpec, Waiting};
@@ -101,6 +100,16 @@ fn secret_name(id: &str) -> String {
     format!("bootstrap-token-{id}")
 }
 
+/// The Secret of a token, by what names it.
+#[must_use]
+pub fn secret_of(id: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": secret_name(id), "namespace": SYSTEM},
+    })
+}
+
 /// The Secret by which the API server knows a token.
 pub(super) fn secret(token: &BootstrapToken, named: &Token, ends: Option<i64>) -> Value {
     let mut data = Map::new();
@@ -110,7 +119,8 @@ pub(super) fn secret(token: &BootstrapToken, named: &Token, ends: Option<i64>) -
     if !token.description.is_empty() {
         set("description".to_owned(), &token.description);
     }
-    if let Some(expiration) = ends.and_then(rfc3339) {
+    // One beyond the year 9999 has no text, and is as good as never.
+    if let Some(expiration) = ends.and_then(calendar::rfc3339) {
         set("expiration".to_owned(), &expiration);
     }
     for usage in &token.usages {
@@ -119,18 +129,10 @@ pub(super) fn secret(token: &BootstrapToken, named: &Token, ends: Option<i64>) -
     if !token.groups.is_empty() {
         set("auth-extra-groups".to_owned(), &token.groups.join(","));
     }
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": secret_name(&named.id), "namespace": SYSTEM},
-        "type": "bootstrap.kubernetes.io/token",
-        "data": data,
-    })
-}
-
-/// A time in UTC, to the second; none for one beyond the year 9999, which is as good as never.
-fn rfc3339(seconds: i64) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
+    let mut secret = secret_of(&named.id);
+    secret["type"] = "bootstrap.kubernetes.io/token".into();
+    secret["data"] = data.into();
+    secret
 }
 
 /// What a node may do with a token, and what it may do later with its own certificate; and, from the release on where the

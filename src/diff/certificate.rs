@@ -7,10 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use super::mode::{self, Repair};
+use crate::calendar;
 use crate::observed::{CertificateFacts, CertificateSeen, KeySeen};
 use crate::resource::{CaRef, CertificateSpec, Id, Issuer, Profile};
 use crate::verdict::{Difference, Verdict};
@@ -121,8 +119,7 @@ pub fn between(before: &Profile, after: &Profile) -> Vec<Difference> {
 /// A date for people and machines, RFC 3339 in UTC.
 #[must_use]
 pub fn date(seconds: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
-    time.unwrap_or_else(|| format!("@{seconds}")) // beyond the year 9999
+    calendar::rfc3339(seconds).unwrap_or_else(|| format!("@{seconds}"))
 }
 
 /// What a person has to have signed, where planekeeper cannot.

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::cluster::{CertificateKey, Cluster, Etcd};
+use crate::desired::bootstrap_token::secret_of;
 use crate::desired::{kubeconfig, static_pod};
 use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
@@ -214,7 +215,7 @@ impl Live {
 
     /// A bootstrap token that the cluster has.
     fn token_in_cluster(&self, id: &str) -> Option<IssuedToken> {
-        let secret = self.api().ok()?.get(&tokens::secret(id)).ok()??;
+        let secret = self.api().ok()?.get(&secret_of(id)).ok()??;
         Some(tokens::issued(&secret))
     }
 

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::desired::bootstrap_token::secret_of;
 use crate::facts::{Facts, IssuedToken};
 use crate::host::files::{FileSystem, Look, parent};
 use crate::host::local::{Local, Setting};
@@ -74,7 +75,7 @@ impl<F: FileSystem> Sandbox<F> {
 
     /// A bootstrap token that the cluster has.
     fn token_in_cluster(&self, id: &str) -> Option<IssuedToken> {
-        let (bytes, _) = self.files().read(&object_path(&tokens::secret(id))).ok()??;
+        let (bytes, _) = self.files().read(&object_path(&secret_of(id))).ok()??;
         Some(tokens::issued(&parse_object(&bytes)?))
     }
 }

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::Value;
 
+use crate::calendar;
 use crate::cluster::TokenEnd;
 use crate::diff::tokens::{ended, recorded};
 use crate::facts::IssuedToken;
@@ -36,14 +35,18 @@ pub fn read(bytes: &[u8]) -> BTreeMap<String, IssuedToken> {
     let Ok(record) = serde_json::from_slice::<Record>(bytes) else {
         return BTreeMap::new();
     };
-    let token = |entry: Entry| IssuedToken { ends: entry.ends.as_deref().and_then(seconds), secret: entry.secret };
+    let token =
+        |entry: Entry| IssuedToken { ends: entry.ends.as_deref().and_then(calendar::seconds), secret: entry.secret };
     record.tokens.into_iter().map(|(id, entry)| (id, token(entry))).collect()
 }
 
 /// The text of a record.
 #[must_use]
 pub fn text(tokens: &BTreeMap<String, IssuedToken>) -> String {
-    let entry = |token: &IssuedToken| Entry { ends: token.ends.map(rfc3339), secret: token.secret.clone() };
+    let entry = |token: &IssuedToken| Entry {
+        ends: token.ends.map(|ends| calendar::rfc3339(ends).unwrap_or_default()),
+        secret: token.secret.clone(),
+    };
     let record = Record { tokens: tokens.iter().map(|(id, token)| (id.clone(), entry(token))).collect() };
     serde_json::to_string_pretty(&record).unwrap_or_default() + "\n"
 }
@@ -111,34 +114,12 @@ pub(super) fn random_text(length: usize) -> Result<String, String> {
     Ok(text)
 }
 
-/// The Secret by which the API server knows a token, by what names it.
-#[must_use]
-pub fn secret(id: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"namespace": "kube-system", "name": format!("bootstrap-token-{id}")},
-    })
-}
-
 /// The life of the token of such a Secret.
 #[must_use]
 pub fn issued(secret: &Value) -> IssuedToken {
     let expiration = secret.pointer("/data/expiration").and_then(Value::as_str);
     let text = expiration.and_then(|encoded| STANDARD.decode(encoded).ok());
-    IssuedToken { ends: text.and_then(|text| seconds(std::str::from_utf8(&text).ok()?)), secret: None }
-}
-
-/// RFC 3339, in UTC, whole seconds.
-#[must_use]
-pub fn rfc3339(seconds: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
-}
-
-/// Seconds since 1970 of an RFC 3339 time.
-#[must_use]
-pub fn seconds(text: &str) -> Option<i64> {
-    Some(OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp())
+    IssuedToken { ends: text.and_then(|text| calendar::seconds(std::str::from_utf8(&text).ok()?)), secret: None }
 }
 
 #[cfg(test)]
