@@ -12,7 +12,7 @@ use planekeeper::cluster::Cluster;
 use planekeeper::desired::desired;
 use planekeeper::engine::{self, Report};
 use planekeeper::facts::Facts;
-use planekeeper::host::files::{FileSystem, parent};
+use planekeeper::host::files::{FileSystem, Writer, parent};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::{Sandbox, object_path};
 use planekeeper::host::{ApplyError, Host, Tell};
@@ -502,4 +502,32 @@ fn needs_name_resources_that_come_before() {
             }
         }
     }
+}
+
+#[test]
+fn a_host_whose_certificates_are_all_another_cas_is_refused_and_one_stray_file_is_drift() {
+    let cluster = cluster(SMALL);
+    let (host, other) = (Memory::default(), Memory::default());
+    converge(&host, &cluster);
+    converge(&other, &cluster);
+    let plan_of_somebody_elses = |files: &Memory| {
+        let sandbox = Sandbox::new(View(files), setting());
+        let facts = Facts { adopted: true, ..sandbox.facts(&cluster).unwrap() };
+        let desired = desired(&cluster, &facts);
+        planekeeper::plan::plan(&cluster, &desired, &sandbox.observe(&desired), None, &facts)
+    };
+    let put = |path: &str| {
+        let (bytes, mode) = other.read(path).unwrap().unwrap();
+        Writer::new(View(&host)).write(path, &bytes, mode).unwrap();
+    };
+    assert!(plan_of_somebody_elses(&host).forbidden.is_empty());
+    put("/etc/kubernetes/admin.conf");
+    let plan = plan_of_somebody_elses(&host);
+    assert!(plan.forbidden.is_empty() && !plan.steps.is_empty(), "one stray kubeconfig: {plan:#?}");
+    put("/etc/kubernetes/pki/ca.key");
+    put("/etc/kubernetes/pki/ca.crt");
+    host.remove_file("/etc/kubernetes/admin.conf").unwrap();
+    let plan = plan_of_somebody_elses(&host);
+    assert_eq!(plan.forbidden.len(), 1, "{plan:#?}");
+    assert!(plan.steps.is_empty(), "nothing is done");
 }
