@@ -26,11 +26,13 @@ struct Machine {
     files: Memory,
     images: Mutex<BTreeSet<String>>,
     started: Mutex<bool>,
+    /// The kubelet ends as soon as it was started.
+    crashes: bool,
 }
 
 impl Machine {
     fn bare() -> Self {
-        Self { files: Memory::default(), images: Mutex::default(), started: Mutex::new(false) }
+        Self { files: Memory::default(), images: Mutex::default(), started: Mutex::new(false), crashes: false }
     }
 
     fn runs(&self, pod: &StaticPodSpec) -> bool {
@@ -140,7 +142,7 @@ impl Host for Run<'_> {
             Want::Present(Spec::Image(spec)) => {
                 self.machine.images.lock().unwrap().insert(spec.reference.clone());
             }
-            Want::Present(Spec::Unit(_)) => *self.machine.started.lock().unwrap() = true,
+            Want::Present(Spec::Unit(_)) => *self.machine.started.lock().unwrap() = !self.machine.crashes,
             Want::Present(Spec::Gate(spec)) => {
                 return self.machine.holds(&spec.condition).map_err(|why| ApplyError::new("see", &resource.id.0, why));
             }
@@ -256,6 +258,26 @@ fn what_was_waited_for_in_vain_is_not_waited_for_again_in_the_same_run() {
     assert_eq!(run.waited.load(Ordering::SeqCst), 1);
     let error = report.failed[0].error.chain();
     assert_eq!(error, "cannot see gate:kube-scheduler: it went wrong", "the reason is that of the first time");
+}
+
+#[test]
+fn a_kubelet_that_ends_as_often_as_it_is_started_ends_the_run() {
+    let machine = Machine { crashes: true, ..Machine::bare() };
+    let report = Run::new(&machine, Fault::None).reconcile(&cluster(SMALL));
+    assert!(report.failed.iter().any(|failed| failed.id == Id::gate("kubelet")), "{report:#?}");
+    let starts = report.done.iter().filter(|step| step.id.0.starts_with("unit:")).count();
+    assert_eq!(starts, 2, "it is tried again once, and not until the bound on passes");
+}
+
+#[test]
+fn what_is_waited_for_is_no_drift_that_a_policy_could_leave() {
+    let leave = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ndrift: {rules: [{resources: 'gate:*', policy: Leave}]}\n";
+    let cluster = cluster(&format!("{SMALL}{leave}"));
+    let (machine, _) = up(&cluster);
+    *machine.started.lock().unwrap() = false;
+    let report = Run::new(&machine, Fault::None).reconcile(&cluster);
+    assert!(report.converged(), "{report:#?}");
+    assert!(report.done.iter().any(|step| step.id == Id::gate("kubelet")), "{:#?}", report.done);
 }
 
 #[test]
