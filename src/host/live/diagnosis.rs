@@ -32,11 +32,18 @@ impl Live {
         let Ok(Some(container)) = containers.newest(pod) else {
             return format!("; no container of it was made{}", of_kubelet());
         };
-        let (id, log) = (short(&container.id), &container.log_path);
-        let lines = std::fs::File::open(log).and_then(|file| cri::log::tail(file, LINES)).unwrap_or_default();
-        let last = last_lines("its", &lines);
-        format!("; container {id}: {}{last}; see {log}, crictl logs {id} and journalctl -u kubelet", state(container))
+        // A container that was only just made again has not said yet why the one before it ended.
+        let before = containers.ended_before(container, pod).filter(|_| container.restarts > 0);
+        let before = before.map(|before| format!("; before it, {}", of_container(before))).unwrap_or_default();
+        format!("; {}{before}; see journalctl -u kubelet", of_container(container))
     }
+}
+
+/// A container's state, its last lines and where more of them are.
+fn of_container(container: &ContainerSeen) -> String {
+    let (id, log) = (short(&container.id), &container.log_path);
+    let lines = std::fs::File::open(log).and_then(|file| cri::log::tail(file, LINES)).unwrap_or_default();
+    format!("container {id}: {}{}; see {log} and crictl logs {id}", state(container), last_lines("its", &lines))
 }
 
 fn of_kubelet() -> String {

@@ -43,10 +43,16 @@ impl Containers {
     /// The newest container of a static Pod, running or not.
     pub fn newest(&self, pod: &StaticPodSpec) -> Result<Option<&ContainerSeen>, String> {
         let containers = self.0.as_ref().map_err(Clone::clone)?;
-        let mine = |container: &&ContainerSeen| {
-            container.name == pod.component && container.labels.get(POD_NAME) == Some(&pod.pod)
+        let mine = containers.iter().filter(|container| is_of(container, pod));
+        Ok(mine.max_by_key(|container| container.created_at))
+    }
+
+    /// The newest container of a static Pod that has ended, where the Pod's newest is another.
+    pub fn ended_before(&self, newest: &ContainerSeen, pod: &StaticPodSpec) -> Option<&ContainerSeen> {
+        let ended = |container: &&ContainerSeen| {
+            is_of(container, pod) && container.id != newest.id && container.state == ContainerState::Exited
         };
-        Ok(containers.iter().filter(mine).max_by_key(|container| container.created_at))
+        self.0.as_ref().ok()?.iter().filter(ended).max_by_key(|container| container.created_at)
     }
 }
 
@@ -125,6 +131,10 @@ impl Live {
             std::thread::sleep((begun.elapsed() / 20).clamp(PAUSE[0], PAUSE[1]));
         }
     }
+}
+
+fn is_of(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
+    container.name == pod.component && container.labels.get(POD_NAME) == Some(&pod.pod)
 }
 
 /// The container of a static Pod runs, and it is what its manifest says.
