@@ -10,6 +10,7 @@ pub mod progress;
 pub mod reset;
 pub mod run;
 pub mod text;
+pub mod watch;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     let format = arguments.output;
     match &arguments.command {
         Command::Reconcile(arguments) => run::reconcile(config, arguments, format),
+        Command::Watch(arguments) => watch::watch(config, arguments),
         Command::Reset { force } => reset::reset(config, *force, format),
         Command::Plan { place, detailed_exitcode } => run::plan(config, place, format, *detailed_exitcode),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),

@@ -4,6 +4,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::Cluster;
@@ -19,6 +21,7 @@ use crate::resource::{Desired, Id, Resource};
 pub const PASSES_MAX: usize = 8;
 
 /// One pass over a host: everything that was read, and what follows from it.
+#[derive(Debug)]
 pub struct Pass {
     /// What was known of the host.
     pub facts: Facts,
@@ -64,6 +67,8 @@ pub struct Report {
     pub unsettled: Option<ApplyError>,
     /// How many passes it took.
     pub passes: usize,
+    /// It was ended early: there is something else to do first.
+    pub interrupted: bool,
 }
 
 /// A step that failed.
@@ -87,12 +92,15 @@ impl Report {
             && left.refused.is_empty()
             && left.forbidden.is_empty()
             && left.waiting.is_empty()
+            && !self.interrupted
     }
 }
 
 /// What a run tells while it goes on.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// The host was looked at.
+    Looked(&'a Pass),
     /// A pass begins: so many steps.
     Planned(usize),
     /// A step begins.
@@ -101,6 +109,21 @@ pub enum Event<'a> {
     Waits(&'a Step, &'a str),
     /// A step ended.
     Ended(&'a Step, Option<&'a ApplyError>),
+}
+
+/// What whoever starts a run has a say in.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// How many steps are applied side by side; with one, steps are applied in their order.
+    pub workers: usize,
+    /// Takes what the run tells.
+    pub tell: &'a (dyn Fn(Event<'_>) + Sync),
+    /// What is not touched for now, and why.
+    pub held: &'a BTreeMap<Id, String>,
+    /// The run is to end: no step begins any more.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Something else is to be done first: what only waits makes way for it.
+    pub make_way: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Makes a host what the cluster says: bounded passes until there is nothing to do or nothing that can be done. So many `workers`
@@ -115,21 +138,38 @@ pub fn reconcile<H: Host + ?Sized>(
     workers: usize,
     tell: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, ObserveError> {
+    let run = Run { workers, tell, held: &BTreeMap::new(), stop: &|| false, make_way: &|| false };
+    reconcile_with(host, cluster, last_good, &run)
+}
+
+/// [`reconcile`], by somebody who has more to do than that.
+///
+/// # Errors
+/// The facts of the host could not be read.
+pub fn reconcile_with<H: Host + ?Sized>(
+    host: &H,
+    cluster: &Cluster,
+    last_good: Option<&Cluster>,
+    run: &Run<'_>,
+) -> Result<Report, ObserveError> {
     let mut report = Report::default();
     // What was waited for in vain has had its time: a later pass does not wait for it again.
     let mut in_vain: BTreeMap<Id, String> = BTreeMap::new();
     let mut reached = BTreeSet::new();
     loop {
-        let pass = look(host, cluster, last_good)?;
+        let mut pass = look(host, cluster, last_good)?;
+        pass.plan.hold(&pass.desired, run.held);
+        (run.tell)(Event::Looked(&pass));
         report.passes += 1;
-        if pass.plan.steps.is_empty() || report.passes == PASSES_MAX {
+        if pass.plan.steps.is_empty() || report.passes == PASSES_MAX || report.interrupted {
             // What could not be made durable before is tried once more.
             report.unsettled = host.settle().err();
             report.left = pass.plan;
             return Ok(report);
         }
-        tell(Event::Planned(pass.plan.steps.len()));
-        let mut outcome = apply(host, &pass, workers, &in_vain, tell);
+        (run.tell)(Event::Planned(pass.plan.steps.len()));
+        let mut outcome = apply(host, &pass, &in_vain, run);
+        report.interrupted = outcome.interrupted;
         outcome.done.sort_unstable();
         report.unsettled = host.settle().err();
         let mut further = false;
@@ -144,7 +184,7 @@ pub fn reconcile<H: Host + ?Sized>(
                 in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
             }
         }
-        if !further && !report.failed.is_empty() {
+        if !further && !report.failed.is_empty() && !report.interrupted {
             // Nothing was done that was not done before: another pass would meet the same errors.
             report.left = pass.plan;
             hold_the_rest(&mut report, &pass.desired);
@@ -178,6 +218,7 @@ pub fn workers() -> usize {
 struct Outcome {
     done: Vec<usize>,
     failed: Vec<Failed>,
+    interrupted: bool,
 }
 
 /// Where the steps of a pass stand.
@@ -191,13 +232,7 @@ struct Queue {
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
-fn apply<H: Host + ?Sized>(
-    host: &H,
-    pass: &Pass,
-    workers: usize,
-    in_vain: &BTreeMap<Id, String>,
-    tell: &(dyn Fn(Event<'_>) + Sync),
-) -> Outcome {
+fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<Id, String>, run: &Run<'_>) -> Outcome {
     let resources: BTreeMap<&Id, &Resource> =
         pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
     let steps: BTreeMap<&Id, usize> =
@@ -221,13 +256,13 @@ fn apply<H: Host + ?Sized>(
         followers,
         chains,
         in_vain,
-        tell,
+        run,
         queue: Mutex::new(queue),
         changed: Condvar::new(),
     };
     // Who waits for what comes by itself keeps nobody else from working.
     let waiting = pass.plan.steps.len() - pass.plan.changes().count();
-    let workers = if workers == 1 { 1 } else { (workers + waiting).min(pass.plan.steps.len()) };
+    let workers = if run.workers == 1 { 1 } else { (run.workers + waiting).min(pass.plan.steps.len()) };
     if workers <= 1 {
         work.run();
     } else {
@@ -258,7 +293,7 @@ struct Work<'a, H: ?Sized> {
     followers: BTreeMap<usize, Vec<usize>>,
     chains: Vec<usize>,
     in_vain: &'a BTreeMap<Id, String>,
-    tell: &'a (dyn Fn(Event<'_>) + Sync),
+    run: &'a Run<'a>,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -272,18 +307,29 @@ impl<H: Host + ?Sized> Work<'_, H> {
     fn run(&self) {
         while let Some(index) = self.next() {
             let step = &self.pass.plan.steps[index];
-            (self.tell)(Event::Started(step));
+            (self.run.tell)(Event::Started(step));
             let seen = match self.pass.observed.get(&step.id) {
                 Some(Ok(seen)) => seen,
                 _ => &Seen::Absent,
             };
+            let broken = AtomicBool::new(false);
+            let waits = |what: &str| {
+                (self.run.tell)(Event::Waits(step, what));
+                if !(self.run.stop)() && !(self.run.make_way)() {
+                    return ControlFlow::Continue(());
+                }
+                broken.store(true, Ordering::Relaxed);
+                ControlFlow::Break(())
+            };
             let result = match self.in_vain.get(&step.id) {
                 Some(reason) => Err(ApplyError::new("see", &step.id.0, reason.clone())),
-                None => self.host.apply(self.resources[&step.id], seen, &step.verdict, &|what| {
-                    (self.tell)(Event::Waits(step, what));
-                }),
+                None => self.host.apply(self.resources[&step.id], seen, &step.verdict, &waits),
             };
-            (self.tell)(Event::Ended(step, result.as_ref().err()));
+            if broken.into_inner() && result.is_err() {
+                self.interrupt();
+                continue;
+            }
+            (self.run.tell)(Event::Ended(step, result.as_ref().err()));
             self.end(index, result);
         }
     }
@@ -291,6 +337,10 @@ impl<H: Host + ?Sized> Work<'_, H> {
     fn next(&self) -> Option<usize> {
         let mut queue = self.lock();
         loop {
+            if (self.run.stop)() {
+                queue.outcome.interrupted |= !queue.ready.is_empty();
+                queue.ready.clear();
+            }
             if let Some((_, index)) = queue.ready.pop_first() {
                 queue.running += 1;
                 return Some(index);
@@ -300,6 +350,14 @@ impl<H: Host + ?Sized> Work<'_, H> {
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// A step that waited has made way: it is neither done nor has it failed.
+    fn interrupt(&self) {
+        let mut queue = self.lock();
+        queue.running -= 1;
+        queue.outcome.interrupted = true;
+        self.changed.notify_all();
     }
 
     fn end(&self, index: usize, result: Result<(), ApplyError>) {

@@ -17,6 +17,8 @@ pub mod systemd;
 pub mod tokens;
 pub mod upload_certs;
 
+use std::ops::ControlFlow;
+
 use crate::cluster::Cluster;
 use crate::facts::Facts;
 use crate::observed::{ObserveError, Observed, Seen};
@@ -54,8 +56,8 @@ pub trait Host: Sync {
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError>;
 }
 
-/// Takes what a step waits for, in a few words.
-pub type Tell<'a> = &'a (dyn Fn(&str) + Sync);
+/// Takes what a step waits for, in a few words, and says whether it is to go on waiting.
+pub type Tell<'a> = &'a (dyn Fn(&str) -> ControlFlow<()> + Sync);
 
 /// A step that failed: which operation, on what, and why.
 #[derive(Debug, thiserror::Error)]

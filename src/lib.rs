@@ -33,6 +33,11 @@
 //! that is a disk or, for tests and for plans of what is not there yet, memory. [`pki`] and [`kubeconfig`] make and read keys,
 //! certificates and kubeconfigs over bytes.
 //!
+//! # That it stays so
+//!
+//! [`watch`] sleeps until something wakes it, a file, an object, a signal, a clock, and then does the same as one run. What it decides,
+//! when to act, when to take another version of the configuration, when to leave something alone, are small machines over a given time.
+//!
 //! # Back to bare
 //!
 //! [`reset`] says, from what was found on a host, what a reset does and in which order; [`host::reset`] looks and does it. It shares
@@ -71,6 +76,8 @@ pub mod quantity;
 pub mod record;
 pub mod reset;
 pub mod resource;
+pub mod sources;
 pub mod verdict;
 pub mod versions;
+pub mod watch;
 pub mod yaml;

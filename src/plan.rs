@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
-use crate::diff;
+use crate::diff::{self, owned};
 use crate::facts::Facts;
 use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
@@ -46,6 +46,8 @@ pub struct Step {
     pub effect: Effect,
     /// The judgement that led here, for the host.
     pub verdict: Verdict,
+    /// Who last changed it but planekeeper, where the API server has noted it: the name of a field manager.
+    pub by: Option<String>,
 }
 
 /// What a step does.
@@ -121,6 +123,27 @@ impl Plan {
     #[must_use]
     pub fn settled(&self) -> bool {
         self.held.is_empty() && self.refused.is_empty() && self.forbidden.is_empty()
+    }
+
+    /// Leaves steps for now, each with its reason, and what needs them with them.
+    pub fn hold(&mut self, desired: &Desired, held: &BTreeMap<Id, String>) {
+        if held.is_empty() {
+            return;
+        }
+        let needs: BTreeMap<&Id, &[Id]> =
+            desired.resources.iter().map(|resource| (&resource.id, resource.needs.as_slice())).collect();
+        let mut stuck: BTreeSet<Id> = BTreeSet::new();
+        for step in std::mem::take(&mut self.steps) {
+            let need = needs.get(&step.id).and_then(|needs| needs.iter().find(|need| stuck.contains(need)));
+            let reason = held.get(&step.id).cloned().or_else(|| need.map(|need| format!("it needs {need}")));
+            match reason {
+                Some(reason) => {
+                    stuck.insert(step.id.clone());
+                    self.held.push(Held { id: step.id, reason });
+                }
+                None => self.steps.push(step),
+            }
+        }
     }
 
     /// The steps that change something: not those that only wait.
@@ -261,7 +284,8 @@ fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_
     };
     // Nobody restarts because a mode was put right.
     let effect = if diff::only_modes(&verdict) { Effect::None } else { effect(resource, seen, &verdict) };
-    Step { id: resource.id.clone(), phase: resource.phase, action, changes, cause, effect, verdict }
+    let by = if let Seen::Object(Some(live)) = seen { owned::last_manager(live) } else { None };
+    Step { id: resource.id.clone(), phase: resource.phase, action, changes, cause, effect, verdict, by }
 }
 
 fn change(difference: &Difference, resource: &Resource, context: &Context<'_>) -> Change {

@@ -4,6 +4,7 @@
 //! somebody changed on the host. It may hold bootstrap tokens, so its file is readable by its owner only.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::cluster::Cluster;
 use crate::config::{self, PatchFile, Source};
@@ -46,11 +47,23 @@ impl Record {
     /// judged as one that planekeeper meets for the first time.
     #[must_use]
     pub fn cluster(text: &str, machine: &Machine) -> Option<Cluster> {
-        let record: Self = serde_json::from_str(text).ok()?;
-        let sources: Vec<Source> =
-            record.configuration.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
-        let patches: Vec<PatchFile> =
-            record.patches.into_iter().map(|file| PatchFile { name: file.name, text: file.text }).collect();
+        let (sources, patches) = Self::files(text)?;
         config::parse(&sources).complete(machine, &patches).ok().map(|loaded| loaded.cluster)
+    }
+
+    /// The files of a record, and its patches; `None` where it is damaged.
+    #[must_use]
+    pub fn files(text: &str) -> Option<(Vec<Source>, Vec<PatchFile>)> {
+        let record: Self = serde_json::from_str(text).ok()?;
+        let sources =
+            record.configuration.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
+        let patches = record.patches.into_iter().map(|file| PatchFile { name: file.name, text: file.text }).collect();
+        Some((sources, patches))
+    }
+
+    /// What a version of the configuration is known by: the SHA-256 of its record, in hexadecimal digits.
+    #[must_use]
+    pub fn hash(text: &str) -> String {
+        Sha256::digest(text.as_bytes()).iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
     }
 }

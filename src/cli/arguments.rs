@@ -39,6 +39,8 @@ Examples:
       make this host what the file describes, from bare to a running control plane; again: repair it
   planekeeper reconcile --config examples/single-node.yaml --root ./sandbox
       make in ./sandbox the host that the file describes; again: repair it
+  planekeeper watch --config cluster.yaml
+      keep this host so, whoever changes what, and follow the file
   planekeeper plan --config cluster.yaml --root ./sandbox --detailed-exitcode
       say what would change, field by field; exit with 2 if anything would
   planekeeper config validate --config cluster.yaml -o json
@@ -82,6 +84,14 @@ pub enum Command {
     /// account keys and whatever lies in the way of a file are never overwritten: planekeeper says so and leaves them.
     /// A run that was killed or failed is continued by running it again.
     Reconcile(Reconcile),
+
+    /// Keep the host as the configuration says, until told to end
+    ///
+    /// Sleeps until something happens: a file, service or object of the control plane changes, the configuration changes,
+    /// a certificate is due; every two minutes or so it looks all the same. What drifted is put right. Another version of
+    /// the configuration is taken once it stays as it is and is valid; until then, and if it is not, the last good one
+    /// stays in force. SIGHUP: look at everything now. SIGTERM: end after the current step.
+    Watch(Watch),
 
     /// Say what reconcile would change, field by field, with its cause and its effect; write nothing
     Plan {
@@ -158,6 +168,29 @@ pub struct Reconcile {
     /// End when the Pods of CoreDNS and kube-proxy are ready, and not before
     #[arg(long)]
     pub wait: bool,
+}
+
+/// What `watch` takes.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// The host.
+    #[command(flatten)]
+    pub place: Place,
+    /// Change a control plane that planekeeper did not set up; without it, such a one is only taken over as it is
+    #[arg(long)]
+    pub adopt: bool,
+    /// How the log is written to standard error, a line a decision
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// What `join-command` takes.

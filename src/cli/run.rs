@@ -27,7 +27,7 @@ use crate::plan::Plan;
 use crate::record::{self, Record};
 
 /// Where the lock is, below the root.
-const LOCK: &str = "/var/lib/planekeeper/lock";
+pub(super) const LOCK: &str = "/var/lib/planekeeper/lock";
 
 /// What a person needs to recognise a run by.
 pub struct Context<'a> {
@@ -82,12 +82,7 @@ fn setting() -> Setting {
 fn open(place: &Place, cluster: &Cluster, wanted: &Record, wait: bool) -> Result<Opened, Failure> {
     let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    let read = |path: &str| {
-        let failed = |error| Failure::of_io("read", &root.join(path.trim_start_matches('/')), &error);
-        let read = disk.read(path).map_err(failed)?;
-        Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
-    };
-    let (last_text, origin) = (read(record::PATH)?, Origin::read(read(origin::PATH)?.as_deref()));
+    let (last_text, origin) = (read(place, record::PATH)?, Origin::read(read(place, origin::PATH)?.as_deref()));
     let last_good = match last_text.as_deref() {
         None => LastGood::None,
         Some(text) if text == wanted.to_text() => LastGood::Wanted,
@@ -95,6 +90,25 @@ fn open(place: &Place, cluster: &Cluster, wanted: &Record, wait: bool) -> Result
             .map_or(LastGood::None, |cluster| LastGood::Other(Box::new(cluster))),
     };
     Ok(Opened { host: host(place, disk, cluster, wait)?, last_good, last_text, origin })
+}
+
+/// A record of planekeeper's own.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub(super) fn read(place: &Place, path: &str) -> Result<Option<String>, Failure> {
+    let root = place.path();
+    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+    let read = disk.read(path);
+    let read = read.map_err(|error| Failure::of_io("read", &root.join(path.trim_start_matches('/')), &error))?;
+    Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
+}
+
+/// The host at a root, for somebody who looks at it again and again.
+pub(super) fn open_host(place: &Place, cluster: &Cluster) -> Result<Box<dyn Host>, Failure> {
+    let root = place.path();
+    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+    host(place, disk, cluster, false)
 }
 
 /// The host at a root: this machine, or a folder that stands for one.
@@ -107,7 +121,7 @@ fn host(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Box<
 }
 
 /// Whether a run may touch the place that it was given.
-fn permit(place: &Place) -> Result<(), Failure> {
+pub(super) fn permit(place: &Place) -> Result<(), Failure> {
     match &place.root {
         Some(root) => refuse_system_root(root),
         None => permit_root(
@@ -134,13 +148,21 @@ fn refuse_system_root(root: &Path) -> Result<(), Failure> {
 
 /// Makes the root and takes the lock, which lasts as long as the file is open.
 pub(super) fn lock(root: &Path) -> Result<File, Failure> {
+    lock_at(root, LOCK)?.ok_or_else(|| {
+        let message = format!("another planekeeper works on {}; let it end, or stop it", root.display());
+        Failure::new(Exit::Locked, message)
+    })
+}
+
+/// Makes the root and takes a lock of planekeeper's folder; `None` where another holds it.
+pub(super) fn lock_at(root: &Path, path: &str) -> Result<Option<File>, Failure> {
     let failed = |operation: &str, error: std::io::Error| {
-        Failure::of_io(operation, &root.join(LOCK.trim_start_matches('/')), &error)
+        Failure::of_io(operation, &root.join(path.trim_start_matches('/')), &error)
     };
     fs::create_dir_all(root).map_err(|error| Failure::of_io("create", root, &error))?;
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
     let writer = Writer::new(disk);
-    let state = parent(LOCK);
+    let state = parent(path);
     for (folder, mode) in [(parent(state), 0o755), (state, 0o700)] {
         let looked = writer.files().look_through(folder).map_err(|error| failed("look for", error))?;
         if looked == Look::Absent {
@@ -148,16 +170,12 @@ pub(super) fn lock(root: &Path) -> Result<File, Failure> {
             writer.create_directories(folder, mode).map_err(|error| failed("create the folder of", error))?;
         }
     }
-    let file = writer.files().open_lock(LOCK).map_err(|error| failed("open", error))?;
-    let taken = || {
-        let message = format!("another planekeeper works on {}; let it end, or stop it", root.display());
-        Err(Failure::new(Exit::Locked, message))
-    };
+    let file = writer.files().open_lock(path).map_err(|error| failed("open", error))?;
     match file.try_lock() {
         // A reset removes the lock that it holds: who has opened it meanwhile holds nothing.
-        Ok(()) if file.metadata().is_ok_and(|found| found.nlink() == 0) => taken(),
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => taken(),
+        Ok(()) if file.metadata().is_ok_and(|found| found.nlink() == 0) => Ok(None),
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(error)) => Err(failed("lock", error)),
     }
 }

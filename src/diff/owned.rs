@@ -21,6 +21,17 @@ fn sets(entry: &Value) -> bool {
     !(entry["manager"] == FIELD_MANAGER && entry["operation"] == "Update")
 }
 
+/// The field manager other than planekeeper that wrote to an object last, where its server keeps that. Who writes a status only does
+/// not count.
+#[must_use]
+pub fn last_manager(seen: &Value) -> Option<String> {
+    let managed = seen.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let others = managed.iter().filter(|entry| entry["manager"] != FIELD_MANAGER && entry["subresource"].is_null());
+    // Times of one format and one zone: their order is that of their text.
+    let last = others.max_by_key(|entry| entry["time"].as_str().unwrap_or_default())?;
+    last["manager"].as_str().map(str::to_owned)
+}
+
 fn pruned(wanted: &Value, owned: &[&Value]) -> Value {
     let Some(fields) = wanted.as_object() else { return wanted.clone() };
     // Who owns a map as a whole, a selector say, owns all that is in it.
@@ -42,6 +53,21 @@ fn pruned(wanted: &Value, owned: &[&Value]) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn who_wrote_last_is_known_by_the_name_of_its_field_manager() {
+        let entry = |manager: &str, time: &str| json!({"manager": manager, "operation": "Update", "time": time});
+        let mut status = entry("kube-controller-manager", "2026-01-03T00:00:00Z");
+        status["subresource"] = json!("status");
+        let seen = json!({"metadata": {"managedFields": [
+            entry("kubectl-edit", "2026-01-02T00:00:00Z"),
+            entry("helm", "2026-01-01T00:00:00Z"),
+            entry("planekeeper", "2026-01-04T00:00:00Z"),
+            status,
+        ]}});
+        assert_eq!(last_manager(&seen).as_deref(), Some("kubectl-edit"));
+        assert_eq!(last_manager(&json!({"metadata": {}})), None);
+    }
 
     #[test]
     fn only_what_somebody_set_can_be_taken_out() {

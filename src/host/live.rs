@@ -196,7 +196,7 @@ impl Live {
 
     fn pull(&self, spec: &ImageSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let _alone = spec.serial.then(|| self.pulling.lock().unwrap_or_else(PoisonError::into_inner));
-        tell("pulling");
+        let _ = tell("pulling");
         self.cri.pull(&spec.reference).map(|_| ()).map_err(|error| ApplyError::new("pull", &spec.reference, error))
     }
 

@@ -101,7 +101,7 @@ impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
-        let (mut told, mut nudged) = (String::new(), false);
+        let mut nudged = false;
         loop {
             let containers = match spec.condition {
                 Condition::StaticPod(_) | Condition::Started(_) | Condition::ApiAnswers(_) => {
@@ -124,9 +124,8 @@ impl Live {
             {
                 self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
             }
-            if why != told {
-                tell(&why);
-                told = why;
+            if tell(&why).is_break() {
+                return Err(ApplyError::new("see", &id.0, why));
             }
             std::thread::sleep((begun.elapsed() / 20).clamp(PAUSE[0], PAUSE[1]));
         }

@@ -1,0 +1,64 @@
+//! `watch`.
+
+use std::os::linux::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::arguments::{LogFormat, Watch};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::run;
+use crate::watch::inbox::Inbox;
+use crate::watch::keeper::{Keeper, Seams, Setting};
+use crate::watch::log::{Format, Log};
+use crate::watch::signals;
+
+/// Where the lock of the daemon is, below the root: the host's own is taken for each pass only.
+const LOCK: &str = "/var/lib/planekeeper/watch.lock";
+
+/// `watch`.
+///
+/// # Errors
+/// Another watch keeps the host, it may not be changed, or the system gives no inotify.
+pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
+    let place = &arguments.place;
+    run::permit(place)?;
+    let root = place.path();
+    let _alone = run::lock_at(root, LOCK)?.ok_or_else(|| {
+        Failure::new(Exit::Locked, format!("another planekeeper watches {}; stop it first", root.display()))
+    })?;
+    let failed =
+        |what: &'static str| move |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot {what}: {error}"));
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let setting = Setting {
+        config: absolute(config),
+        root: root.canonicalize().map_err(|error| Failure::of_io("open", root, &error))?,
+        sandbox: place.root.is_some(),
+        adopt: arguments.adopt,
+    };
+    let inbox = Arc::new(Inbox::default());
+    signals::listen(Arc::clone(&inbox)).map_err(failed("take signals"))?;
+    let seams = Seams {
+        open: &|cluster| run::open_host(place, cluster).map_err(|failure| failure.message),
+        read: &|path| run::read(place, path).map_err(|failure| failure.message),
+        lock: &|| run::lock_at(root, run::LOCK).map_err(|failure| failure.message),
+        show: &|_| {},
+        paused: &|| None,
+    };
+    let keeper = Keeper::new(setting, seams, log(arguments.log_format), inbox).map_err(failed("watch folders"))?;
+    keeper.run();
+    Ok(Exit::Done)
+}
+
+fn log(format: LogFormat) -> Log {
+    let format = match format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    Log { format, journal: is_journal() }
+}
+
+/// Standard error is the journal's: systemd says which file that is.
+fn is_journal() -> bool {
+    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(|found| stream == format!("{}:{}", found.st_dev(), found.st_ino()))
+}

@@ -1,0 +1,202 @@
+//! One pass: the lock, whose control plane it is, the run.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::Keeper;
+use crate::cluster::Cluster;
+use crate::engine::{self, Event, Report, Run};
+use crate::host::{Host, machine};
+use crate::origin::{self, Origin};
+use crate::plan::{Action, Cause, Step};
+use crate::record::{self, Record};
+use crate::watch::backoff::{self, FULL_PASS};
+use crate::watch::log::Level;
+use crate::watch::pass::{self, Sight};
+use crate::watch::version::Version;
+use crate::watch::{LastPass, Wake};
+
+/// So long another planekeeper at work on the host is waited for before it is said, and tried again later.
+const LOCK_MOST: Duration = Duration::from_secs(30);
+/// How often the lock is tried.
+const LOCK_EVERY: Duration = Duration::from_millis(20);
+/// What waits makes way for something else only so long after the last step: what was just done wakes too.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// The configuration that the host was last made to be.
+#[derive(Default)]
+pub(super) struct LastGood {
+    text: Option<String>,
+    /// `None` where it is the version in force, or none.
+    other: Option<Cluster>,
+}
+
+impl Keeper<'_> {
+    /// Makes a pass, if one may be made.
+    pub(super) fn pass(&mut self, wakes: BTreeSet<Wake>) {
+        let chance = chance();
+        self.timers.full = Instant::now() + backoff::jittered(FULL_PASS, chance);
+        if self.version.is_none() {
+            return;
+        }
+        let paused = (self.seams.paused)();
+        if paused != self.state.paused {
+            let message = paused.as_ref().map_or("it is over".to_owned(), |pause| pause.reason.clone());
+            self.log.tell(Level::Info, "Paused", &message, &[]);
+        }
+        self.state.paused = paused;
+        if self.state.paused.is_some() {
+            return;
+        }
+        self.service.beat(true);
+        let (began, start) = (machine::now(), Instant::now());
+        let result = match self.locked() {
+            Ok(Some(_lock)) => self.reconcile(),
+            Ok(None) => return,
+            Err(why) => Err(why),
+        };
+        let Some(result) = result.transpose() else { return };
+        let last = LastPass { began, took: start.elapsed(), wakes, result };
+        self.conclude(last, chance);
+    }
+
+    /// The host's lock. A person's run goes first: it is waited for, and does the same.
+    fn locked(&mut self) -> Result<Option<File>, String> {
+        let start = Instant::now();
+        while !self.inbox.stopped() {
+            if let Some(lock) = (self.seams.lock)()? {
+                return Ok(Some(lock));
+            }
+            if start.elapsed() > LOCK_MOST {
+                self.idle("another planekeeper works on this host");
+                self.timers.retry = Some(Instant::now() + backoff::LEAST);
+                return Ok(None);
+            }
+            std::thread::sleep(LOCK_EVERY);
+        }
+        Ok(None)
+    }
+
+    /// Says, once, why nothing is done.
+    pub(super) fn idle(&mut self, why: &str) {
+        if self.state.idle.as_deref() != Some(why) {
+            self.log.tell(Level::Warning, "Idle", why, &[]);
+            self.state.idle = Some(why.to_owned());
+        }
+    }
+
+    /// One run over the host; `None` where nothing may be done.
+    fn reconcile(&mut self) -> Result<Option<Report>, String> {
+        let Some(version) = self.version.take() else { return Ok(None) };
+        let result = self.reconcile_to(&version);
+        self.version = Some(version);
+        result
+    }
+
+    fn reconcile_to(&mut self, version: &Version) -> Result<Option<Report>, String> {
+        let cluster = &version.cluster;
+        // A folder that was removed and made again is another one.
+        if self.setting.sandbox || self.host.is_none() {
+            self.host = Some((self.seams.open)(cluster)?);
+        }
+        let Some(host) = self.host.take() else { return Ok(None) };
+        let result = self.run_over(&*host, version);
+        self.host = Some(host);
+        result
+    }
+
+    fn run_over(&mut self, host: &dyn Host, version: &Version) -> Result<Option<Report>, String> {
+        let cluster = &version.cluster;
+        self.remember((self.seams.read)(record::PATH)?, version);
+        let same = self.last_good.text.as_deref() == Some(&version.text);
+        let last_good = std::mem::take(&mut self.last_good);
+        let before = if same { Some(cluster) } else { last_good.other.as_ref() };
+        let may = self.setting.sandbox || self.may_change(host, cluster, before)?;
+        let report = may.then(|| self.engine(host, cluster, before)).transpose();
+        self.last_good = last_good;
+        let report = report?;
+        if !same && report.as_ref().is_some_and(Report::converged) {
+            host.keep(record::PATH, &version.text).map_err(|error| error.chain())?;
+        }
+        Ok(report)
+    }
+
+    /// Knows what the host was last made to be.
+    fn remember(&mut self, text: Option<String>, version: &Version) {
+        if text != self.last_good.text {
+            let other = text.as_deref().filter(|text| *text != version.text);
+            let other = other.and_then(|text| Record::cluster(text, &machine::machine()));
+            self.last_good = LastGood { text, other };
+        }
+    }
+
+    /// Whether this control plane may be changed: it is planekeeper's, it is bare, it is as wanted, or somebody asked to adopt it.
+    fn may_change(&mut self, host: &dyn Host, cluster: &Cluster, before: Option<&Cluster>) -> Result<bool, String> {
+        if Origin::read((self.seams.read)(origin::PATH)?.as_deref()).is_some() {
+            return Ok(true);
+        }
+        let keep = |origin: Origin| host.keep(origin::PATH, &origin.to_text()).map_err(|error| error.chain());
+        if !host.facts(cluster).map_err(|error| error.to_string())?.adopted {
+            return keep(Origin::SetUp).map(|()| true);
+        }
+        let plan = engine::look(host, cluster, before).map_err(|error| error.to_string())?.plan;
+        if !self.setting.adopt && (plan.changes().next().is_some() || !plan.settled()) {
+            self.idle(
+                "this host has a control plane that planekeeper did not set up, and it differs from the configuration: nothing is \
+                 changed. See `planekeeper plan`; change the configuration, or adopt it with `planekeeper reconcile --adopt`",
+            );
+            return Ok(false);
+        }
+        keep(Origin::Adopted).map(|()| true)
+    }
+
+    fn engine(&mut self, host: &dyn Host, cluster: &Cluster, before: Option<&Cluster>) -> Result<Report, String> {
+        let sight = Mutex::new(None);
+        let start = Instant::now();
+        let elapsed = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last_step = AtomicU64::new(0);
+        let (log, sandbox, inbox) = (self.log, self.setting.sandbox, &self.inbox);
+        let tell = |event: Event<'_>| match event {
+            Event::Looked(pass) => {
+                *sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight::of(pass, sandbox));
+            }
+            Event::Ended(step, None) if step.action != Action::Wait => {
+                last_step.store(elapsed(), Ordering::Relaxed);
+                log.tell(Level::Info, event_of(step), &pass::words(step), &[("resource", json!(step.id.0))]);
+            }
+            _ => {}
+        };
+        let settle = u64::try_from(SETTLE.as_millis()).unwrap_or(u64::MAX);
+        let make_way = || elapsed().saturating_sub(last_step.load(Ordering::Relaxed)) >= settle && inbox.is_due();
+        let held = self.fights.held(start).into_iter().map(|fight| (fight.id.clone(), fight.reason())).collect();
+        inbox.set_alarm(self.timers.follow);
+        let stop = || inbox.stopped();
+        let run = Run { workers: engine::workers(), tell: &tell, held: &held, stop: &stop, make_way: &make_way };
+        let report = engine::reconcile_with(host, cluster, before, &run).map_err(|error| error.to_string());
+        if let Some(sight) = sight.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.sight = sight;
+        }
+        report
+    }
+}
+
+/// The name of what a step is to a reader of the log.
+fn event_of(step: &Step) -> &'static str {
+    match step.action {
+        Action::Renew => "Renewed",
+        _ if step.cause == Cause::Drift => "DriftRepaired",
+        _ => "Changed",
+    }
+}
+
+/// A number between 0 and 1 that differs from host to host and from time to time. Nothing secret depends on it.
+fn chance() -> f64 {
+    let mut bytes = [0; 2];
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u16::from_ne_bytes(bytes)) / f64::from(u16::MAX)
+}
