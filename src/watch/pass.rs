@@ -114,7 +114,8 @@ pub fn words(step: &Step) -> String {
 
 /// The names of the fields that a step is about.
 fn fields(step: &Step) -> String {
-    let names: Vec<&str> = step.changes.iter().map(|change| change.difference.field.as_str()).collect();
+    let names = step.changes.iter().map(|change| change.difference.field.as_str());
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
 }
 

@@ -45,10 +45,16 @@ impl Keeper<'_> {
     }
 
     fn count_fights(&mut self, report: &Report, now: Instant) {
+        // A run goes round several times: however often a fight is met in it, it is one.
+        let mut fought = BTreeSet::new();
         for step in report.done.iter().filter(|step| step.action != Action::Wait) {
+            if fought.contains(&step.id) {
+                continue;
+            }
             if let Some(fight) = self.fights.repaired(&step.id, step.by.clone(), now) {
                 let fields = [("resource", json!(fight.id.0)), ("by", json!(fight.by))];
                 self.log.tell(Level::Warning, "Fight", &format!("{}: {}", fight.id, fight.reason()), &fields);
+                fought.insert(fight.id);
             }
         }
         self.fights.forget(now);
