@@ -120,8 +120,8 @@ impl Api {
                 });
             };
             let first = self.caller.get(first, deadline).await;
-            if let Err(error @ ApiError { why: Why::Unreachable(_), .. }) = first {
-                return Err(error);
+            if let Err(ApiError { why: why @ Why::Unreachable(_), .. }) = first {
+                return Err(ApiError { operation: "reach the API server".to_owned(), why });
             }
             let gets: Vec<_> = others.iter().map(|object| self.caller.get(object, deadline)).collect();
             let others = stream::iter(gets).buffered(AT_ONCE).collect::<Vec<_>>();
