@@ -379,6 +379,12 @@ impl<H: Host + ?Sized> Work<'_, H> {
             }
             Err(error) => queue.outcome.failed.push(Failed { id: self.pass.plan.steps[index].id.clone(), error }),
         }
-        self.changed.notify_all();
+        if queue.running == 0 && queue.ready.is_empty() {
+            self.changed.notify_all();
+        }
+        // Whoever ended a step takes the next one; others are woken for the rest only.
+        for _ in 1..queue.ready.len() {
+            self.changed.notify_one();
+        }
     }
 }

@@ -157,7 +157,7 @@ fn eventually(what: &str, done: impl Fn() -> bool) {
 /// The live objects, each of which is there.
 fn look(api: &Api, objects: &[Value]) -> Vec<Value> {
     let names: Vec<&Value> = objects.iter().collect();
-    api.get_all(&names).into_iter().map(|found| found.unwrap().unwrap()).collect()
+    api.look(&names, false).unwrap().objects.into_iter().map(|found| found.unwrap().unwrap()).collect()
 }
 
 #[test]
@@ -171,8 +171,9 @@ fn a_real_api_server_takes_every_object_once_and_finds_nothing_to_change_the_sec
     let plane = ControlPlane::start(&peers);
     let (admin, both) = (plane.api(false), plane.api(true));
     eventually("the API server is ready", || admin.ready().is_ok());
-    probe(plane.runtime.handle(), &plane.etcd_health).unwrap();
-    probe(plane.runtime.handle(), &format!("{}/livez", plane.server)).unwrap();
+    let urls = [plane.etcd_health.clone(), format!("{}/livez", plane.server)];
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    assert_eq!(probe(plane.runtime.handle(), &urls), [Ok(()), Ok(())]);
 
     let objects = plane.objects();
     assert_eq!(admin.get(&objects[0]).unwrap_err().code(), Some(403), "nobody is an administrator yet");

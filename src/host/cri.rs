@@ -10,6 +10,7 @@ mod seen;
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use prost::Message;
 use tokio::runtime::Handle;
 use tonic::Request;
@@ -105,18 +106,17 @@ impl Cri {
         Ok(answer.images.into_iter().map(ImageSeen::from).collect())
     }
 
-    /// One image, by any of its names; none where the host does not have it, or where it is no image's name.
-    ///
-    /// # Errors
-    /// The runtime cannot be reached, or refused.
-    pub fn image(&self, reference: &str) -> Result<Option<ImageSeen>, CriError> {
-        let answer: messages::ImageStatusResponse = self.call(
-            ("look for image", reference),
-            "/runtime.v1.ImageService/ImageStatus",
-            messages::ImageStatusRequest { image: Some(spec(reference)) },
-            ASK,
-        )?;
-        Ok(answer.image.map(ImageSeen::from))
+    /// Images, by any of their names, in the order in which they are named; none where the host does not have it, or where it is no
+    /// image's name; an error where the runtime cannot be reached, or refused.
+    #[must_use]
+    pub fn images_of(&self, references: &[&str]) -> Vec<Result<Option<ImageSeen>, CriError>> {
+        let method = "/runtime.v1.ImageService/ImageStatus";
+        let looks = references.iter().map(|reference| {
+            let request = messages::ImageStatusRequest { image: Some(spec(reference)) };
+            self.ask::<_, messages::ImageStatusResponse>(("look for image", *reference), method, request, ASK)
+        });
+        let answers = self.runtime.block_on(join_all(looks.collect::<Vec<_>>()));
+        answers.into_iter().map(|answer| Ok(answer?.image.map(ImageSeen::from))).collect()
     }
 
     /// Pulls an image, with the credentials that the runtime is configured with. Gives its id, once it is complete. Pulls beside each
@@ -149,37 +149,32 @@ impl Cri {
         Ok(answer.items.into_iter().map(PodSeen::from).collect())
     }
 
-    /// The containers, the dead ones too: one question for the list, and one for each. One that goes between the two is left out.
+    /// The containers of Pods of a namespace, the dead ones too: one question for the list, and one for each. One that goes between the
+    /// two is left out.
     ///
     /// # Errors
     /// The runtime cannot be reached, or refused.
-    pub fn containers(&self, scope: Scope<'_>) -> Result<Vec<ContainerSeen>, CriError> {
-        let filter = Some(messages::ContainerFilter { label_selector: scope.labels() });
+    pub fn containers(&self, namespace: &str, pods: &[&str]) -> Result<Vec<ContainerSeen>, CriError> {
+        let filter = Some(messages::ContainerFilter { label_selector: Scope::Namespace(namespace).labels() });
         let answer: messages::ListContainersResponse = self.call(
             ("list", "containers"),
             "/runtime.v1.RuntimeService/ListContainers",
             messages::ListContainersRequest { filter },
             ASK,
         )?;
-        let mut seen = Vec::with_capacity(answer.containers.len());
-        for listed in answer.containers {
-            match self.container(listed) {
-                Ok(container) => seen.push(container),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(seen)
+        let of_them = |listed: &messages::Container| {
+            listed.labels.get(seen::POD_LABEL).is_some_and(|pod| pods.contains(&pod.as_str()))
+        };
+        let looks = answer.containers.into_iter().filter(of_them).map(|listed| self.container(listed));
+        let looked = self.runtime.block_on(join_all(looks.collect::<Vec<_>>()));
+        looked.into_iter().filter(|looked| !looked.as_ref().is_err_and(CriError::is_not_found)).collect()
     }
 
     /// The status of a container that was listed.
-    fn container(&self, listed: messages::Container) -> Result<ContainerSeen, CriError> {
-        let answer: messages::ContainerStatusResponse = self.call(
-            ("look at container", &listed.id),
-            "/runtime.v1.RuntimeService/ContainerStatus",
-            messages::ContainerStatusRequest { container_id: listed.id.clone(), verbose: true },
-            ASK,
-        )?;
+    async fn container(&self, listed: messages::Container) -> Result<ContainerSeen, CriError> {
+        let request = messages::ContainerStatusRequest { container_id: listed.id.clone(), verbose: true };
+        let method = "/runtime.v1.RuntimeService/ContainerStatus";
+        let answer = self.ask(("look at container", &listed.id), method, request, ASK).await?;
         Ok(ContainerSeen::new(listed, answer))
     }
 
@@ -242,8 +237,23 @@ impl Cri {
         }
     }
 
-    /// One call, and its answer in time.
+    /// The same, for who waits.
     fn call<Q, A>(
+        &self,
+        (operation, what): (&'static str, &str),
+        method: &'static str,
+        request: Q,
+        deadline: Duration,
+    ) -> Result<A, CriError>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        self.runtime.block_on(self.ask((operation, what), method, request, deadline))
+    }
+
+    /// One call, and its answer in time.
+    async fn ask<Q, A>(
         &self,
         (operation, what): (&'static str, &str),
         method: &'static str,
@@ -258,16 +268,13 @@ impl Cri {
         let endpoint = || self.endpoint.clone();
         let Some(channel) = &self.channel else { return Err(failed(CriCause::Endpoint { endpoint: endpoint() })) };
         let mut client = Grpc::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
-        let answer = self.runtime.block_on(async {
-            let call = async {
-                client.ready().await.map_err(|error| CriCause::unreachable(endpoint(), &error))?;
-                let codec: ProstCodec<Q, A> = ProstCodec::default();
-                let answer = client.unary(Request::new(request), PathAndQuery::from_static(method), codec).await;
-                answer.map_err(|status| CriCause::from_status(endpoint(), &status))
-            };
-            tokio::time::timeout(deadline, call).await
-        });
-        match answer {
+        let call = async {
+            client.ready().await.map_err(|error| CriCause::unreachable(endpoint(), &error))?;
+            let codec: ProstCodec<Q, A> = ProstCodec::default();
+            let answer = client.unary(Request::new(request), PathAndQuery::from_static(method), codec).await;
+            answer.map_err(|status| CriCause::from_status(endpoint(), &status))
+        };
+        match tokio::time::timeout(deadline, call).await {
             Ok(answer) => answer.map(tonic::Response::into_inner).map_err(failed),
             Err(_) => Err(failed(CriCause::Late { endpoint: endpoint(), deadline })),
         }

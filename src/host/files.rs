@@ -9,12 +9,12 @@ mod writer;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::panic::resume_unwind;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, ResolveFlags};
 
 use crate::facts::Owner;
+use crate::host::side_by_side::side_by_side;
 use crate::observed::Mode;
 
 pub use clear::ClearError;
@@ -22,6 +22,9 @@ pub use writer::{NewFile, Writer, temporary};
 
 /// The most that is read of one file, in bytes. Nothing that planekeeper writes comes near it.
 pub const READ_MAX: u64 = 4 << 20;
+
+/// How many folders are synced at once.
+const FOLDERS_AT_ONCE: usize = 8;
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,11 @@ pub trait FileSystem: Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Waits until a folder's names are on the disk.
     fn sync_directory(&self, path: &str) -> io::Result<()>;
+    /// Waits until the names of several folders are on the disk; what failed comes back.
+    fn sync_directories(&self, paths: &[String]) -> Vec<(String, io::Error)> {
+        let failed = |path: &String| self.sync_directory(path).err().map(|error| (path.clone(), error));
+        paths.iter().filter_map(failed).collect()
+    }
     /// Makes a folder.
     fn create_directory(&self, path: &str) -> io::Result<()>;
     /// Sets mode and owner of what is there.
@@ -268,14 +276,7 @@ impl FileSystem for Disk {
 
     /// Side by side: a journal commits together what is asked for together.
     fn sync_all(&self, handles: &[&File]) -> io::Result<()> {
-        let Some((first, others)) = handles.split_first() else { return Ok(()) };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = others.iter().map(|handle| scope.spawn(|| handle.sync_all())).collect();
-            let synced = first.sync_all();
-            let join =
-                |other: std::thread::ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
-            others.into_iter().map(join).fold(synced, Result::and)
-        })
+        side_by_side(handles, handles.len(), |handle| handle.sync_all())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -285,6 +286,13 @@ impl FileSystem for Disk {
 
     fn sync_directory(&self, path: &str) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.folder(path)?)?)
+    }
+
+    /// Side by side, as files are.
+    fn sync_directories(&self, paths: &[String]) -> Vec<(String, io::Error)> {
+        let failed = |path: &String| self.sync_directory(path).err().map(|error| (path.clone(), error));
+        let failed: Vec<Option<_>> = side_by_side(paths, FOLDERS_AT_ONCE, failed);
+        failed.into_iter().flatten().collect()
     }
 
     fn create_directory(&self, path: &str) -> io::Result<()> {

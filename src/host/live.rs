@@ -1,8 +1,10 @@
 //! This machine as a host: its files, systemd, the container runtime and the API server.
 
+mod ask;
 mod diagnosis;
 mod gate;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +27,7 @@ use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Host, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
 use crate::origin::{self, Origin};
-use crate::resource::{Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
+use crate::resource::{Condition, Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
 use crate::verdict::Verdict;
 
 /// A host on which things run.
@@ -141,27 +143,6 @@ impl Live {
         absent(&manifest) && self.setting.etcd_data.as_ref().is_some_and(|data| absent(&format!("{data}/member")))
     }
 
-    fn objects(&self, wanted: &[&Value]) -> Vec<Result<Seen, ObserveError>> {
-        let error = |object: &Value, why: String| Err(ObserveError { what: Id::of_object(object).0, why });
-        let got = self.api().and_then(|api| {
-            api.answers().map_err(|error| chain(&error))?;
-            Ok(api.get_all(wanted))
-        });
-        match got {
-            Ok(found) => found
-                .into_iter()
-                .zip(wanted)
-                .map(|(found, wanted)| match found {
-                    Ok(None) => Ok(Seen::Absent),
-                    Ok(Some(live)) => Ok(Seen::Object(Some(live))),
-                    Err(why) => error(wanted, chain(&why)),
-                })
-                .collect(),
-            Err(_) if self.never_had_api() => wanted.iter().map(|_| Ok(Seen::Absent)).collect(),
-            Err(why) => wanted.iter().map(|wanted| error(wanted, why.clone())).collect(),
-        }
-    }
-
     fn unit(&self, spec: &UnitSpec) -> Result<Seen, ObserveError> {
         let unreadable = |why: String| ObserveError { what: spec.name.clone(), why };
         let unit = self.systemd.unit(&spec.name).map_err(|error| unreadable(chain(&error)))?;
@@ -220,7 +201,7 @@ impl Live {
     }
 
     /// The bootstrap tokens of the configuration that a cluster which is taken over has.
-    fn tokens_in_cluster(&self, cluster: &Cluster) -> std::collections::BTreeMap<String, IssuedToken> {
+    fn tokens_in_cluster(&self, cluster: &Cluster) -> BTreeMap<String, IssuedToken> {
         let named = cluster.bootstrap_tokens.iter().filter_map(|token| token.token.as_ref());
         named.filter_map(|token| Some((token.id.clone(), self.token_in_cluster(&token.id)?))).collect()
     }
@@ -233,46 +214,56 @@ impl Live {
         read.into_iter().flatten().collect()
     }
 
-    /// Objects of the API.
-    fn observe_objects(&self, desired: &Desired) -> Observed {
-        let (ids, wanted): (Vec<&Id>, Vec<&Value>) = desired
-            .resources
-            .iter()
-            .filter_map(|resource| match &resource.want {
-                Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) => {
-                    Some((&resource.id, object))
-                }
-                _ => None,
-            })
-            .unzip();
-        ids.into_iter().cloned().zip(self.objects(&wanted)).collect()
-    }
-
-    /// Images, services and what runs: each waits for another program's answer, so all are asked side by side.
+    /// Objects of the API, and the conditions that what runs has to meet.
     fn observe_running(&self, desired: &Desired) -> Observed {
-        let containers = gate::Containers::read(&self.cri);
-        let ask = |resource: &&Resource| {
-            let seen = match &resource.want {
-                Want::Present(Spec::Image(spec)) => self.image(&spec.reference),
-                Want::Present(Spec::Unit(spec)) => self.unit(spec),
-                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.holds(&spec.condition, &containers))),
-                _ => Err(unknown(resource)),
+        let (mut objects, mut gates) = (BTreeMap::new(), Vec::new());
+        for resource in &desired.resources {
+            match &resource.want {
+                Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) => {
+                    objects.insert(&resource.id, object);
+                }
+                Want::Present(Spec::Gate(spec)) => gates.push((&resource.id, &spec.condition)),
+                _ => {}
+            }
+        }
+        let conditions: Vec<&Condition> = gates.iter().map(|(_, condition)| *condition).collect();
+        let answers = self.ask(&conditions, &objects.values().copied().collect::<Vec<_>>());
+        let no_api = !answers.api.objects.values().any(Result::is_ok) && self.never_had_api();
+        let object = |(id, object): (&Id, &Value)| {
+            let seen = match answers.api.objects.get(&Id::of_object(object)) {
+                Some(Ok(None)) => Ok(Seen::Absent),
+                Some(Ok(Some(live))) => Ok(Seen::Object(Some(live.clone()))),
+                _ if no_api => Ok(Seen::Absent),
+                Some(Err(why)) => Err(ObserveError { what: id.0.clone(), why: why.clone() }),
+                None => Err(ObserveError { what: id.0.clone(), why: ask::NOT_ASKED.to_owned() }),
             };
-            (resource.id.clone(), seen)
+            (id.clone(), seen)
         };
-        let runs = |resource: &&Resource| {
-            matches!(&resource.want, Want::Present(Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_)))
-        };
-        let asked: Vec<&Resource> = desired.resources.iter().filter(runs).collect();
-        side_by_side(&asked, asked.len(), ask)
+        let gates = gates.iter().map(|(id, condition)| ((*id).clone(), Ok(Seen::Gate(answers.hold(condition)))));
+        objects.into_iter().map(object).chain(gates).collect()
     }
 
-    fn image(&self, reference: &str) -> Result<Seen, ObserveError> {
-        match self.cri.image(reference) {
+    fn observe_units(&self, desired: &Desired) -> Observed {
+        let unit = |resource: &Resource| match &resource.want {
+            Want::Present(Spec::Unit(spec)) => Some((resource.id.clone(), self.unit(spec))),
+            _ => None,
+        };
+        desired.resources.iter().filter_map(unit).collect()
+    }
+
+    fn observe_images(&self, desired: &Desired) -> Observed {
+        let image = |resource: &'_ Resource| match &resource.want {
+            Want::Present(Spec::Image(spec)) => Some((resource.id.clone(), spec.reference.clone())),
+            _ => None,
+        };
+        let (ids, references): (Vec<Id>, Vec<String>) = desired.resources.iter().filter_map(image).unzip();
+        let references: Vec<&str> = references.iter().map(String::as_str).collect();
+        let seen = self.cri.images_of(&references).into_iter().zip(&references).map(|(found, reference)| match found {
             Ok(Some(_)) => Ok(Seen::Image),
             Ok(None) => Ok(Seen::Absent),
-            Err(why) => Err(ObserveError { what: reference.to_owned(), why: chain(&why) }),
-        }
+            Err(why) => Err(ObserveError { what: (*reference).to_owned(), why: chain(&why) }),
+        });
+        ids.into_iter().zip(seen).collect()
     }
 }
 
@@ -292,12 +283,13 @@ impl Host for Live {
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
-        // Three worlds, each with its own wait.
+        // Each waits for the answers of others.
         let mut observed = std::thread::scope(|scope| {
-            let objects = scope.spawn(|| self.observe_objects(desired));
             let running = scope.spawn(|| self.observe_running(desired));
+            let images = scope.spawn(|| self.observe_images(desired));
+            let units = scope.spawn(|| self.observe_units(desired));
             let mut observed = self.observe_files(desired);
-            for part in [objects, running] {
+            for part in [running, images, units] {
                 observed.extend(part.join().unwrap_or_default());
             }
             observed

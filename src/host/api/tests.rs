@@ -252,7 +252,7 @@ fn what_cannot_be_read_is_not_absent_and_answers_keep_their_order() {
     let server = Server::new(vec![answer(401, Value::Null)]);
     let (_runtime, api) = client(&server, LONG);
     let unknown = json!({"kind": "Gadget"});
-    let found = api.get_all(&[&unknown, &config_map()]);
+    let found = api.look(&[&unknown, &config_map()], false).unwrap().objects;
     assert!(matches!(&found[0], Err(error) if error.retry() == Retry::Never), "{found:?}");
     assert!(matches!(&found[1], Err(error) if error.code() == Some(401)), "{found:?}");
 }

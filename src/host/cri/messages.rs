@@ -171,6 +171,8 @@ pub(super) struct Container {
     pub(super) pod_sandbox_id: String,
     #[prost(message, optional, tag = "4")]
     pub(super) image: Option<ImageSpec>,
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

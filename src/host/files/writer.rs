@@ -130,18 +130,12 @@ impl<F: FileSystem> Writer<F> {
     pub fn settle_above(&self, path: &str) -> io::Result<()> {
         // One at a time: who finds a folder settled must not go on before it is.
         let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut folder = path;
-        while folder != "/" {
-            folder = parent(folder);
-            // Taken out before it is synced: a name that another step adds meanwhile puts it in again.
-            if self.lock().remove(folder)
-                && let Err(error) = self.files.sync_directory(folder)
-            {
-                self.unsettle(folder);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let above = std::iter::successors(Some(path), |path| (*path != "/").then(|| parent(path))).skip(1);
+        let folders: Vec<String> = {
+            let mut unsettled = self.lock();
+            above.filter_map(|folder| unsettled.take(folder)).collect()
+        };
+        self.sync(&folders).map_err(|(_, error)| error)
     }
 
     /// Makes a symbolic link, in the place of another if there is one.
@@ -198,17 +192,18 @@ impl<F: FileSystem> Writer<F> {
     /// # Errors
     /// The folder that could not be synced. It is tried again the next time.
     pub fn settle(&self) -> Result<(), (String, io::Error)> {
-        while let Some(folder) = self.take_unsettled() {
-            if let Err(error) = self.files.sync_directory(&folder) {
-                self.unsettle(&folder);
-                return Err((folder, error));
-            }
-        }
-        Ok(())
+        let folders: Vec<String> = std::mem::take(&mut *self.lock()).into_iter().collect();
+        self.sync(&folders)
     }
 
-    fn take_unsettled(&self) -> Option<String> {
-        self.lock().pop_first()
+    /// Waits for folders that were taken out of the unsettled ones, so that a name which another step adds meanwhile puts its
+    /// folder in again. Those that fail go back.
+    fn sync(&self, folders: &[String]) -> Result<(), (String, io::Error)> {
+        let mut failed = self.files.sync_directories(folders);
+        for (folder, _) in &failed {
+            self.unsettle(folder);
+        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.swap_remove(0)) }
     }
 
     fn unsettle(&self, folder: &str) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::desired::live::KUBELET;
 use crate::host::cri::{self, ContainerSeen, ContainerState};
 use crate::host::live::Live;
-use crate::host::live::gate::Containers;
 use crate::host::systemd::journal;
 use crate::resource::{Condition, GateSpec, StaticPodSpec};
 
@@ -28,7 +27,7 @@ impl Live {
     }
 
     fn of_pod(&self, pod: &StaticPodSpec) -> String {
-        let containers = Containers::read(&self.cri);
+        let containers = self.containers(&[pod]);
         let Ok(Some(container)) = containers.newest(pod) else {
             return format!("; no container of it was made{}", of_kubelet());
         };

@@ -1,16 +1,17 @@
 //! Conditions: whether they hold, and waiting for them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::Value;
 
 use crate::desired::live::KUBELET;
-use crate::host::cri::{ContainerSeen, ContainerState, Cri, Scope};
+use crate::host::cri::{ContainerSeen, ContainerState};
+use crate::host::live::ask::{Answers, Containers, NOT_ASKED, object};
 use crate::host::live::{Live, diagnosis};
 use crate::host::machine;
-use crate::host::probe::probe;
-use crate::host::{ApplyError, Tell, chain};
+use crate::host::{ApplyError, Tell};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
 /// How long to wait between two questions, at least and at most: a twentieth of how long it has taken so far. Asking takes
@@ -31,15 +32,7 @@ const BACK_OFF: Duration = Duration::from_secs(12);
 /// The label that the kubelet gives a container with the name of its Pod.
 const POD_NAME: &str = "io.kubernetes.pod.name";
 
-/// The containers of a host, read once for all conditions.
-pub struct Containers(Result<Vec<ContainerSeen>, String>);
-
 impl Containers {
-    /// Reads them.
-    pub fn read(cri: &Cri) -> Self {
-        Self(cri.containers(Scope::Namespace("kube-system")).map_err(|error| chain(&error)))
-    }
-
     /// The newest container of a static Pod, running or not.
     pub fn newest(&self, pod: &StaticPodSpec) -> Result<Option<&ContainerSeen>, String> {
         let containers = self.0.as_ref().map_err(Clone::clone)?;
@@ -56,60 +49,49 @@ impl Containers {
     }
 }
 
-impl Live {
-    /// Whether a condition holds, or what is seen instead.
-    pub(super) fn holds(&self, condition: &Condition, containers: &Containers) -> Result<(), String> {
+impl Answers {
+    /// Whether a condition holds that was asked for, or what is seen instead.
+    pub fn hold(&self, condition: &Condition) -> Result<(), String> {
+        let said = |answers: &BTreeMap<String, Result<(), String>>, url: &str| {
+            answers.get(url).cloned().unwrap_or_else(|| Err(NOT_ASKED.to_owned()))
+        };
         match condition {
-            Condition::Url(url) => probe(self.runtime.handle(), url),
+            Condition::Url(url) => said(&self.urls, url),
             Condition::ApiAnswers(pod) => {
-                pod.as_ref().map_or(Ok(()), |pod| started(pod, containers))?;
-                self.api().and_then(|api| api.answers().map_err(|error| error.why.to_string()))
+                pod.as_ref().map_or(Ok(()), |pod| started(pod, &self.containers))?;
+                self.api.answers.clone()
             }
-            Condition::ApiReady(url) => {
-                let api = self.credentials().and_then(|credentials| self.api_at(&credentials, url))?;
-                api.ready().map_err(|error| error.why.to_string())
+            Condition::ApiReady(url) => said(&self.servers, url),
+            Condition::StaticPod(pod) => {
+                started(pod, &self.containers)?;
+                pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))
             }
-            Condition::StaticPod(pod) => self.runs(pod, containers),
-            Condition::Started(pod) => started(pod, containers),
-            Condition::Node(name) => self.there("Node", None, name).map(|_| ()),
-            Condition::RolledOut { kind, name } => {
-                let workload = self.there(kind, Some("kube-system"), name)?;
-                rolled_out(&workload)
-            }
+            Condition::Started(pod) => started(pod, &self.containers),
+            Condition::Node(_) => self.there(condition).map(drop),
+            Condition::RolledOut { .. } => rolled_out(self.there(condition)?),
         }
     }
 
-    fn there(&self, kind: &str, namespace: Option<&str>, name: &str) -> Result<serde_json::Value, String> {
-        let version = if kind == "Node" { "v1" } else { "apps/v1" };
-        let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}});
-        if let Some(namespace) = namespace {
-            object["metadata"]["namespace"] = json!(namespace);
-        }
-        let found = self.api().and_then(|api| api.get(&object).map_err(|error| chain(&error)))?;
-        found.ok_or_else(|| format!("{kind} {name} is not there"))
+    fn there(&self, condition: &Condition) -> Result<&Value, String> {
+        let id = object(condition).map(|object| Id::of_object(&object));
+        let found = id.as_ref().and_then(|id| self.api.objects.get(id)).ok_or(NOT_ASKED)?;
+        found.as_ref().map_err(Clone::clone)?.as_ref().ok_or_else(|| match condition {
+            Condition::Node(name) => format!("Node {name} is not there"),
+            Condition::RolledOut { kind, name } => format!("{kind} {name} is not there"),
+            _ => NOT_ASKED.to_owned(),
+        })
     }
+}
 
-    /// The container of a static Pod runs as its manifest says, and it is healthy.
-    fn runs(&self, pod: &StaticPodSpec, containers: &Containers) -> Result<(), String> {
-        started(pod, containers)?;
-        match &pod.health {
-            Some(url) => probe(self.runtime.handle(), url),
-            None => self.api().and_then(|api| api.ready().map_err(|error| error.why.to_string())),
-        }
-    }
-
+impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
         let mut nudged = false;
         loop {
-            let containers = match spec.condition {
-                Condition::StaticPod(_) | Condition::Started(_) | Condition::ApiAnswers(_) => {
-                    Containers::read(&self.cri)
-                }
-                _ => Containers(Ok(Vec::new())),
-            };
-            let Err(why) = self.holds(&spec.condition, &containers) else { return Ok(()) };
+            let answers = self.ask(&[&spec.condition], &[]);
+            let Err(why) = answers.hold(&spec.condition) else { return Ok(()) };
+            let containers = &answers.containers;
             let deaf = containers.0.is_err() && begun.elapsed() >= RUNTIME;
             if deaf || begun.elapsed() >= spec.timeout {
                 return Err(ApplyError::new("see", &id.0, self.diagnose(spec, begun.elapsed(), &why)));
@@ -119,7 +101,7 @@ impl Live {
                 self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
             }
             if let Condition::StaticPod(pod) = &spec.condition
-                && backs_off(pod, &containers)
+                && backs_off(pod, containers)
                 && !self.nudged.swap(true, Ordering::Relaxed)
             {
                 self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
@@ -157,8 +139,8 @@ fn backs_off(pod: &StaticPodSpec, containers: &Containers) -> bool {
 }
 
 /// The Pods of a workload are those of its newest template, and ready.
-fn rolled_out(workload: &serde_json::Value) -> Result<(), String> {
-    let number = |pointer: &str| workload.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or(0);
+fn rolled_out(workload: &Value) -> Result<(), String> {
+    let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     let (wanted, ready, updated) = if workload["kind"] == "DaemonSet" {
         (
             number("/status/desiredNumberScheduled"),

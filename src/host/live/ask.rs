@@ -1,0 +1,155 @@
+//! What runs is asked: everything once, and all who are asked side by side.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::host::chain;
+use crate::host::cri::ContainerSeen;
+use crate::host::live::Live;
+use crate::host::probe::probe;
+use crate::resource::{Condition, Id, StaticPodSpec};
+
+/// What was answered. What nobody wanted to know is not in it.
+pub(super) struct Answers {
+    /// The containers of static Pods.
+    pub containers: Containers,
+    /// Whether what is at a URL is well.
+    pub urls: BTreeMap<String, Result<(), String>>,
+    /// Whether the API server at a URL is ready.
+    pub servers: BTreeMap<String, Result<(), String>>,
+    /// What the API server of this host says.
+    pub api: ApiSaid,
+}
+
+/// What the API server of this host says.
+pub(super) struct ApiSaid {
+    /// The objects that were asked for.
+    pub objects: BTreeMap<Id, Result<Option<Value>, String>>,
+    /// It answers who has a certificate of the cluster's administrators.
+    pub answers: Result<(), String>,
+    /// It is ready.
+    pub ready: Result<(), String>,
+}
+
+/// The containers of some static Pods.
+pub(super) struct Containers(pub Result<Vec<ContainerSeen>, String>);
+
+impl Live {
+    /// Asks for all that some conditions are about, and for objects.
+    pub(super) fn ask(&self, conditions: &[&Condition], objects: &[&Value]) -> Answers {
+        let pods: Vec<&StaticPodSpec> = conditions.iter().filter_map(|condition| condition.pod()).collect();
+        let urls: Vec<&str> = conditions.iter().filter_map(|condition| condition.url()).collect();
+        let servers = conditions.iter().filter_map(|condition| match condition {
+            Condition::ApiReady(url) => Some(url.as_str()),
+            _ => None,
+        });
+        let servers: Vec<&str> = servers.collect();
+        std::thread::scope(|scope| {
+            let containers = scope.spawn(|| self.containers(&pods));
+            let probed = (!urls.is_empty()).then(|| scope.spawn(|| probe(self.runtime.handle(), &urls)));
+            let ready =
+                (!servers.is_empty()).then(|| scope.spawn(|| servers.iter().map(|url| self.ready_at(url)).collect()));
+            let api = self.ask_api(conditions, objects);
+            let named = |names: &[&str], results: Vec<Result<(), String>>| {
+                names.iter().map(|name| (*name).to_owned()).zip(results).collect()
+            };
+            let join = |asked: Option<std::thread::ScopedJoinHandle<'_, Vec<Result<(), String>>>>| {
+                asked.and_then(|asked| asked.join().ok()).unwrap_or_default()
+            };
+            Answers {
+                containers: containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned()))),
+                urls: named(&urls, join(probed)),
+                servers: named(&servers, join(ready)),
+                api,
+            }
+        })
+    }
+
+    /// The containers of static Pods; there is no question where there are no Pods.
+    pub(super) fn containers(&self, pods: &[&StaticPodSpec]) -> Containers {
+        let names: Vec<&str> = pods.iter().map(|pod| pod.pod.as_str()).collect();
+        if names.is_empty() {
+            return Containers(Ok(Vec::new()));
+        }
+        Containers(self.cri.containers("kube-system", &names).map_err(|error| chain(&error)))
+    }
+
+    fn ready_at(&self, url: &str) -> Result<(), String> {
+        let api = self.credentials().and_then(|credentials| self.api_at(&credentials, url))?;
+        api.ready().map_err(|error| error.why.to_string())
+    }
+
+    fn ask_api(&self, conditions: &[&Condition], objects: &[&Value]) -> ApiSaid {
+        let more: Vec<Value> = conditions.iter().filter_map(|condition| object(condition)).collect();
+        let wanted: BTreeMap<Id, &Value> =
+            objects.iter().copied().chain(&more).map(|object| (Id::of_object(object), object)).collect();
+        let ready = conditions.iter().any(|condition| condition.asks_api_ready());
+        let answers = conditions.iter().any(|condition| matches!(condition, Condition::ApiAnswers(_)));
+        let not_asked = || Err(NOT_ASKED.to_owned());
+        if wanted.is_empty() && !ready && !answers {
+            return ApiSaid { objects: BTreeMap::new(), answers: not_asked(), ready: not_asked() };
+        }
+        let silent = |why: String, said: String| ApiSaid {
+            objects: wanted.keys().map(|id| (id.clone(), Err(why.clone()))).collect(),
+            answers: Err(said.clone()),
+            ready: Err(said),
+        };
+        let api = match self.api() {
+            Ok(api) => api,
+            Err(why) => return silent(why.clone(), why),
+        };
+        let values: Vec<&Value> = wanted.values().copied().collect();
+        let look = match api.look(&values, ready) {
+            Ok(look) => look,
+            Err(error) => return silent(chain(&error), error.why.to_string()),
+        };
+        // Who has read an object gets through.
+        let answers = match look.objects.iter().find(|object| object.is_ok()).or(look.objects.first()) {
+            Some(object) => object.as_ref().map(drop).map_err(|error| error.why.to_string()),
+            None if answers => api.answers().map_err(|error| error.why.to_string()),
+            None => not_asked(),
+        };
+        let objects = look.objects.into_iter().map(|object| object.map_err(|error| chain(&error)));
+        let ready = look.ready.map_or_else(not_asked, |ready| ready.map_err(|error| error.why.to_string()));
+        ApiSaid { objects: wanted.into_keys().zip(objects).collect(), answers, ready }
+    }
+}
+
+/// Why there is no answer where there should be one.
+pub(super) const NOT_ASKED: &str = "it was not asked";
+
+impl Condition {
+    /// The static Pod that it is about.
+    fn pod(&self) -> Option<&StaticPodSpec> {
+        match self {
+            Self::StaticPod(pod) | Self::Started(pod) | Self::ApiAnswers(Some(pod)) => Some(pod),
+            _ => None,
+        }
+    }
+
+    /// The URL that tells of it.
+    fn url(&self) -> Option<&str> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::StaticPod(pod) => pod.health.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The API server of this host tells of it.
+    fn asks_api_ready(&self) -> bool {
+        matches!(self, Self::StaticPod(pod) if pod.health.is_none())
+    }
+}
+
+/// The object that a condition is about, by what names it.
+pub(super) fn object(condition: &Condition) -> Option<Value> {
+    match condition {
+        Condition::Node(name) => Some(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})),
+        Condition::RolledOut { kind, name } => {
+            Some(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}}))
+        }
+        _ => None,
+    }
+}
