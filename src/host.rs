@@ -18,11 +18,12 @@ pub mod tokens;
 pub mod upload_certs;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;
 use crate::observed::{ObserveError, Observed, Seen};
-use crate::resource::{Desired, Resource};
+use crate::resource::{Desired, Id, Resource};
 use crate::verdict::Verdict;
 
 /// A host that a control plane runs on, or a folder that stands for one.
@@ -55,6 +56,18 @@ pub trait Host: Sync {
     /// The operation that failed.
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError>;
 }
+
+/// Something of a host that has changed, as who keeps it tells. The files are not among it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An object of the API.
+    Object(Id),
+    /// A systemd unit.
+    Unit(String),
+}
+
+/// Takes what has changed, from any thread.
+pub type Listener = Arc<dyn Fn(Change) + Send + Sync>;
 
 /// Takes what a step waits for, in a few words, and says whether it is to go on waiting.
 pub type Tell<'a> = &'a (dyn Fn(&str) -> ControlFlow<()> + Sync);

@@ -14,13 +14,13 @@ use crate::cli::{json, output, text};
 use crate::cluster::Cluster;
 use crate::engine::{self, Pass};
 use crate::facts::Facts;
-use crate::host::Host;
 use crate::host::files::{Disk, FileSystem, Look, Writer, parent};
 use crate::host::live::Live;
 use crate::host::local::Setting;
 use crate::host::machine;
 use crate::host::sandbox::Sandbox;
 use crate::host::upload_certs;
+use crate::host::{Host, Listener};
 use crate::observed::Mode;
 use crate::origin::{self, Origin};
 use crate::plan::Plan;
@@ -104,11 +104,18 @@ pub(super) fn read(place: &Place, path: &str) -> Result<Option<String>, Failure>
     Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
 }
 
-/// The host at a root, for somebody who looks at it again and again.
-pub(super) fn open_host(place: &Place, cluster: &Cluster) -> Result<Box<dyn Host>, Failure> {
+/// The host at a root, for somebody who looks at it again and again, and wants to be told when to.
+pub(super) fn open_host(
+    place: &Place,
+    cluster: &Cluster,
+    listener: Option<Listener>,
+) -> Result<Box<dyn Host>, Failure> {
     let root = place.path();
     let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    host(place, disk, cluster, false)
+    match listener {
+        Some(listener) if place.root.is_none() => Ok(Box::new(live(place, disk, cluster, false)?.listening(listener))),
+        _ => host(place, disk, cluster, false),
+    }
 }
 
 /// The host at a root: this machine, or a folder that stands for one.
@@ -116,8 +123,11 @@ fn host(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Box<
     if place.root.is_some() {
         return Ok(Box::new(Sandbox::new(disk, setting())));
     }
-    let live = Live::new(disk, setting(), cluster, wait);
-    Ok(Box::new(live.map_err(|error| Failure::of_io("work on", place.path(), &error))?))
+    Ok(Box::new(live(place, disk, cluster, wait)?))
+}
+
+fn live(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Live, Failure> {
+    Live::new(disk, setting(), cluster, wait).map_err(|error| Failure::of_io("work on", place.path(), &error))
 }
 
 /// Whether a run may touch the place that it was given.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::cli::arguments::{LogFormat, Watch};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run;
+use crate::host::{Change, Listener};
+use crate::watch::Wake;
 use crate::watch::inbox::Inbox;
 use crate::watch::keeper::{Keeper, Seams, Setting};
 use crate::watch::log::{Format, Log};
@@ -37,8 +39,18 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
     };
     let inbox = Arc::new(Inbox::default());
     signals::listen(Arc::clone(&inbox)).map_err(failed("take signals"))?;
+    let told = Arc::clone(&inbox);
+    let listener: Listener = Arc::new(move |change| {
+        told.wake(match change {
+            Change::Object(id) => Wake::Object(id),
+            Change::Unit(name) => Wake::Unit(name),
+        });
+    });
     let seams = Seams {
-        open: &|cluster| run::open_host(place, cluster).map_err(|failure| failure.message),
+        open: &|cluster, kept| {
+            let listener = kept.then(|| Arc::clone(&listener));
+            run::open_host(place, cluster, listener).map_err(|failure| failure.message)
+        },
         read: &|path| run::read(place, path).map_err(|failure| failure.message),
         lock: &|| run::lock_at(root, run::LOCK).map_err(|failure| failure.message),
         show: &|_| {},

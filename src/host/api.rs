@@ -3,11 +3,13 @@
 //! The API is sync, since the engine's steps run on threads; inside, a tokio runtime of the caller's carries the connections.
 
 mod body;
+mod cache;
 mod call;
 pub(in crate::host) mod client;
 mod error;
 mod kinds;
 
+pub use cache::Changed;
 pub use error::{ApiError, Refusal, Retry, Unreachable, Why, failed_checks};
 
 use std::time::Duration;
@@ -23,7 +25,9 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::diff::owned::{FIELD_MANAGER, without_defaults};
+use crate::resource::Id;
 
+use cache::Cache;
 use call::{Again, Call};
 use kinds::Place;
 
@@ -67,6 +71,8 @@ pub struct Api {
     runtime: Handle,
     caller: Caller,
     timeout: Duration,
+    /// Copies that the server keeps up to date, where it was asked for that.
+    cache: Option<Cache>,
 }
 
 /// What a look at the API server has found.
@@ -92,7 +98,21 @@ impl Api {
         let fallback = access.fallback.map(|text| Zeroizing::new(text.to_owned()));
         let caller =
             Caller { client, fallback, server: access.server.map(str::to_owned), fallback_client: OnceCell::new() };
-        Ok(Self { runtime, caller, timeout: access.timeout })
+        Ok(Self { runtime, caller, timeout: access.timeout, cache: None })
+    }
+
+    /// Has the server tell of changes. From then on a look asks only for what is not known.
+    #[must_use]
+    pub fn watched(self, changed: Changed) -> Self {
+        let cache = Cache::new(self.caller.client.clone(), self.runtime.clone(), changed);
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// Has the server tell of changes of these objects, and of no others, if it tells of any.
+    pub fn keep(&self, wanted: &[&Value]) {
+        if let Some(cache) = &self.cache {
+            cache.want(wanted);
+        }
     }
 
     /// The object of the same `apiVersion`, `kind`, namespace and name; `None` where there is none.
@@ -110,6 +130,23 @@ impl Api {
     /// # Errors
     /// The server does not answer: nothing is known.
     pub fn look(&self, wanted: &[&Value], ready: bool) -> Result<Look, ApiError> {
+        let Some(cache) = &self.cache else { return self.ask(wanted, ready) };
+        let known: Vec<_> = wanted.iter().map(|object| cache.get(&Id::of_object(object))).collect();
+        let unknown = wanted.iter().zip(&known).filter(|(_, known)| known.is_err()).map(|(object, _)| *object);
+        let unknown: Vec<&Value> = unknown.collect();
+        let asked = self.ask(&unknown, ready)?;
+        for (object, found) in unknown.iter().zip(&asked.objects) {
+            if let Ok(found) = found {
+                cache.put(&Id::of_object(object), found.as_ref());
+            }
+        }
+        let mut found = asked.objects.into_iter();
+        let objects = known.into_iter().filter_map(|known| known.ok().map(Ok).or_else(|| found.next())).collect();
+        Ok(Look { objects, ready: asked.ready })
+    }
+
+    /// Asks the server for all of it.
+    fn ask(&self, wanted: &[&Value], ready: bool) -> Result<Look, ApiError> {
         let deadline = Instant::now() + READ;
         self.runtime.block_on(async {
             // One makes the connection that all the others share, and tells whether there is anybody.
@@ -144,6 +181,7 @@ impl Api {
                 "Node" => self.caller.apply_node(&place, wanted, seen, deadline).await,
                 _ => self.caller.apply(&place, wanted, deadline).await,
             };
+            self.forget(wanted);
             result.map_err(failed("apply", &place))
         })
     }
@@ -155,7 +193,16 @@ impl Api {
     pub fn delete(&self, target: &Value) -> Result<(), ApiError> {
         let deadline = Instant::now() + self.timeout;
         let place = place("delete", target)?;
-        self.runtime.block_on(self.caller.delete(&place, deadline)).map_err(failed("delete", &place))
+        let deleted = self.runtime.block_on(self.caller.delete(&place, deadline));
+        self.forget(target);
+        deleted.map_err(failed("delete", &place))
+    }
+
+    /// What was known of an object before it was changed from here is not worth knowing.
+    fn forget(&self, object: &Value) {
+        if let Some(cache) = &self.cache {
+            cache.forget(&Id::of_object(object));
+        }
     }
 
     /// The server says that it is ready, and its certificate is one of the cluster's. Asked once.

@@ -5,9 +5,8 @@ mod diagnosis;
 mod gate;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -15,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::cluster::{CertificateKey, Cluster, Etcd};
 use crate::desired::bootstrap_token::secret_of;
+use crate::desired::live::KUBELET;
 use crate::desired::{kubeconfig, static_pod};
 use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
@@ -24,7 +24,7 @@ use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
 use crate::host::side_by_side::{processors, side_by_side};
 use crate::host::systemd::Systemd;
-use crate::host::{ApplyError, Host, Tell, chain, tokens, upload_certs};
+use crate::host::{ApplyError, Change, Host, Listener, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
 use crate::origin::{self, Origin};
 use crate::resource::{Condition, Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
@@ -42,8 +42,10 @@ pub struct Live {
     await_addons: bool,
     /// Held while an image is pulled, where one is pulled at a time.
     pulling: Mutex<()>,
-    /// The kubelet was started anew, once, so that it tries again what it has backed off from.
-    nudged: AtomicBool,
+    /// When the kubelet was started anew so that it tries again what it has backed off from, and so that it registers its Node.
+    nudged: [Mutex<Option<Instant>>; 2],
+    /// Who is told of changes.
+    listener: Option<Listener>,
     runtime: Runtime,
 }
 
@@ -88,9 +90,18 @@ impl Live {
             setting,
             await_addons,
             pulling: Mutex::default(),
-            nudged: AtomicBool::new(false),
+            nudged: Default::default(),
+            listener: None,
             runtime,
         })
+    }
+
+    /// Tells of changes from now on: of the kubelet's unit, and of the objects that were last observed.
+    #[must_use]
+    pub fn listening(self, listener: Listener) -> Self {
+        let unit = Arc::clone(&listener);
+        self.systemd.listen(KUBELET, move || unit(Change::Unit(KUBELET.to_owned())));
+        Self { listener: Some(listener), ..self }
     }
 
     /// A client of the API server, made anew when its credentials have changed.
@@ -102,7 +113,11 @@ impl Live {
         {
             return Ok(Arc::clone(api));
         }
-        let made = Arc::new(self.api_at(&credentials, &self.setting.server)?);
+        let mut made = self.api_at(&credentials, &self.setting.server)?;
+        if let Some(listener) = self.listener.clone() {
+            made = made.watched(Arc::new(move |id| listener(Change::Object(id))));
+        }
+        let made = Arc::new(made);
         *api = Some((credentials, Arc::clone(&made)));
         Ok(made)
     }
@@ -227,7 +242,13 @@ impl Live {
             }
         }
         let conditions: Vec<&Condition> = gates.iter().map(|(_, condition)| *condition).collect();
-        let answers = self.ask(&conditions, &objects.values().copied().collect::<Vec<_>>());
+        let wanted: Vec<&Value> = objects.values().copied().collect();
+        if self.listener.is_some()
+            && let Ok(api) = self.api()
+        {
+            api.keep(&wanted);
+        }
+        let answers = self.ask(&conditions, &wanted);
         let no_api = !answers.api.objects.values().any(Result::is_ok) && self.never_had_api();
         let object = |(id, object): (&Id, &Value)| {
             let seen = match answers.api.objects.get(&Id::of_object(object)) {

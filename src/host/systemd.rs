@@ -5,6 +5,7 @@
 
 mod error;
 mod journal;
+mod listen;
 
 use std::collections::HashMap;
 use std::future::poll_fn;

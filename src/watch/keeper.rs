@@ -45,12 +45,12 @@ pub struct Setting {
     pub adopt: bool,
 }
 
-/// Opens the host for a cluster; in words, why not.
-pub type Open<'a> = dyn Fn(&Cluster) -> Result<Box<dyn Host>, String> + 'a;
+/// Opens the host for a cluster: to keep it, so that its changes have to be told, or to look once. In words, why not.
+pub type Open<'a> = dyn Fn(&Cluster, bool) -> Result<Box<dyn Host>, String> + 'a;
 
 /// What the loop is given by whoever starts it.
 pub struct Seams<'a> {
-    /// Opens the host for a cluster.
+    /// Opens the host.
     pub open: &'a Open<'a>,
     /// Reads a record of planekeeper's own.
     pub read: &'a dyn Fn(&str) -> Result<Option<String>, String>,

@@ -23,6 +23,11 @@ const KINDS: [(&str, &str, bool); 15] = [
     ("ServiceAccount", "serviceaccounts", true),
 ];
 
+/// How a kind is called in URLs.
+pub fn plural(kind: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(known, ..)| *known == kind).map(|(_, plural, _)| *plural)
+}
+
 /// The address of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -1,7 +1,7 @@
 //! Conditions: whether they hold, and waiting for them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -28,6 +28,9 @@ const REGISTRATION: Duration = Duration::from_millis(700);
 /// How long a container has ended when the kubelet backs off from it. It waits ever longer before it starts it again, up to five minutes,
 /// even where the cause is long gone; a kubelet that is started anew does so at once.
 const BACK_OFF: Duration = Duration::from_secs(12);
+
+/// The kubelet is started anew for one of these reasons once in this time: a run is shorter, and who watches for long may need it again.
+const NUDGE: Duration = Duration::from_secs(600);
 
 /// The label that the kubelet gives a container with the name of its Pod.
 const POD_NAME: &str = "io.kubernetes.pod.name";
@@ -87,7 +90,7 @@ impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
-        let mut nudged = false;
+        let [backed_off, unregistered] = &self.nudged;
         loop {
             let answers = self.ask(&[&spec.condition], &[]);
             let Err(why) = answers.hold(&spec.condition) else { return Ok(()) };
@@ -96,21 +99,29 @@ impl Live {
             if deaf || begun.elapsed() >= spec.timeout {
                 return Err(ApplyError::new("see", &id.0, self.diagnose(spec, begun.elapsed(), &why)));
             }
-            if matches!(spec.condition, Condition::Node(_)) && !nudged && begun.elapsed() >= REGISTRATION {
-                nudged = true;
-                self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
+            if matches!(spec.condition, Condition::Node(_)) && begun.elapsed() >= REGISTRATION {
+                self.nudge(unregistered)?;
             }
             if let Condition::StaticPod(pod) = &spec.condition
                 && backs_off(pod, containers)
-                && !self.nudged.swap(true, Ordering::Relaxed)
             {
-                self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))?;
+                self.nudge(backed_off)?;
             }
             if tell(&why).is_break() {
                 return Err(ApplyError::new("see", &id.0, why));
             }
             std::thread::sleep((begun.elapsed() / 20).clamp(PAUSE[0], PAUSE[1]));
         }
+    }
+
+    /// Starts the kubelet anew, unless it was for the same reason not long ago.
+    fn nudge(&self, last: &Mutex<Option<Instant>>) -> Result<(), ApplyError> {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < NUDGE) {
+            return Ok(());
+        }
+        *last = Some(Instant::now());
+        self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))
     }
 }
 

@@ -100,7 +100,7 @@ impl Keeper<'_> {
         // Without a version in force there is nothing to keep to meanwhile: the pass says the same.
         let Some(before) = &self.version else { return Ok(()) };
         let one = |why: String| vec![problem(why)];
-        let host = (self.seams.open)(&version.cluster).map_err(one)?;
+        let host = (self.seams.open)(&version.cluster, false).map_err(one)?;
         let facts = host.facts(&version.cluster).map_err(|error| one(error.to_string()))?;
         if let Some(why) = patched::failures(&version.cluster, &facts).into_values().next() {
             return Err(one(why));

@@ -102,7 +102,7 @@ impl Keeper<'_> {
         let cluster = &version.cluster;
         // A folder that was removed and made again is another one.
         if self.setting.sandbox || self.host.is_none() {
-            self.host = Some((self.seams.open)(cluster)?);
+            self.host = Some((self.seams.open)(cluster, true)?);
         }
         let Some(host) = self.host.take() else { return Ok(None) };
         let result = self.run_over(&*host, version);
