@@ -92,8 +92,9 @@ def tests():
     import tests_faults
     import tests_kill
     import tests_reset
+    import tests_watch
     import tests_way_up
-    modules = (tests_kill, tests_way_up, tests_adoption, tests_faults, tests_reset)
+    modules = (tests_kill, tests_way_up, tests_adoption, tests_faults, tests_reset, tests_watch)
     return {name: function for module in modules for name, function in module.TESTS.items()}
 
 

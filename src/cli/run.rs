@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::certs;
 use crate::cli::arguments::{Format, Place, Reconcile};
@@ -28,6 +29,9 @@ use crate::record::{self, Record};
 
 /// Where the lock is, below the root.
 pub(super) const LOCK: &str = "/var/lib/planekeeper/lock";
+
+/// How long another planekeeper is waited for: a watch takes the lock for the short time of a pass.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a person needs to recognise a run by.
 pub struct Context<'a> {
@@ -158,10 +162,17 @@ fn refuse_system_root(root: &Path) -> Result<(), Failure> {
 
 /// Makes the root and takes the lock, which lasts as long as the file is open.
 pub(super) fn lock(root: &Path) -> Result<File, Failure> {
-    lock_at(root, LOCK)?.ok_or_else(|| {
-        let message = format!("another planekeeper works on {}; let it end, or stop it", root.display());
-        Failure::new(Exit::Locked, message)
-    })
+    let start = Instant::now();
+    loop {
+        if let Some(lock) = lock_at(root, LOCK)? {
+            return Ok(lock);
+        }
+        if start.elapsed() >= PATIENCE {
+            let message = format!("another planekeeper works on {}; let it end, or stop it", root.display());
+            return Err(Failure::new(Exit::Locked, message));
+        }
+        std::thread::sleep(PATIENCE / 100);
+    }
 }
 
 /// Makes the root and takes a lock of planekeeper's folder; `None` where another holds it.

@@ -149,11 +149,8 @@ impl<'a> Keeper<'a> {
             self.follower.reconsider();
             self.backoff.reset();
         }
-        if asked
-            || wakes.contains(&Wake::Missed)
-            || wakes.remove(&Wake::Configuration)
-            || is_over(self.timers.follow, now)
-        {
+        let changed = wakes.remove(&Wake::Configuration) || is_over(self.timers.follow, now);
+        if asked || changed || wakes.contains(&Wake::Missed) || self.timers.full <= now {
             let before = self.state.in_force.clone();
             self.follow();
             if self.state.in_force != before {

@@ -34,7 +34,12 @@ impl Keeper<'_> {
             Err(_) => self.backoff.after(Again::BackOff, chance),
         };
         self.timers.retry = again.map(|wait| now + wait).into_iter().chain(self.fights.release(now)).min();
-        self.fruitless = if done == 0 && only_events(&last.wakes) { self.fruitless + 1 } else { 0 };
+        self.fruitless = match done {
+            0 if only_events(&last.wakes) => self.fruitless.saturating_add(1),
+            // Put off to now, because there were so many.
+            0 if last.wakes.iter().all(|wake| *wake == Wake::Retry) => self.fruitless,
+            _ => 0,
+        };
         self.say(&last, done);
         self.state.fights = self.fights.held(now);
         self.state.pass = Some(last);

@@ -10,6 +10,7 @@ use super::{Fights, Keeper};
 use crate::desired::patched;
 use crate::engine;
 use crate::host::machine;
+use crate::origin;
 use crate::problem::Problem;
 use crate::record;
 use crate::watch::follower::{Next, Reading};
@@ -65,6 +66,8 @@ impl Keeper<'_> {
         let mut wanted = Wanted::default();
         seen.watch(&self.setting.config, &mut wanted);
         wanted.add(Path::new("/"), &self.setting.root, &Wake::Missed);
+        // A person may adopt the control plane meanwhile.
+        wanted.add(&self.setting.root, Path::new(origin::PATH), &Wake::Missed);
         self.sight.watch(&self.setting.root, &mut wanted);
         match self.folders.arm(wanted) {
             Ok(new) => new,

@@ -1,0 +1,135 @@
+"""hack/bench watch: how long drift lasts, from a change to its repair, as who polls without a pause sees it. See hack/bench."""
+import argparse
+import base64
+import http.client
+import json
+import pathlib
+import random
+import re
+import ssl
+import statistics
+import sys
+import tempfile
+import time
+
+import host_check
+from node import Node
+
+TARGETS = {"files": 50, "objects": 150}  # milliseconds, 99 of 100
+PACE = 0.25  # seconds from a repair to the next change: slower than a fight
+MANIFESTS = "/etc/kubernetes/manifests"
+UNIT = "[Service]\nType=notify\nExecStart=/usr/local/bin/planekeeper watch\nRestart=always\n"
+OBJECTS = [("configmaps", name) for name in ("coredns", "kube-proxy", "kubeadm-config", "kubelet-config")]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="hack/bench watch")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--planekeeper", required=True, type=pathlib.Path)
+    arguments = parser.parse_args()
+    if reason := host_check.reason():
+        sys.exit(f"bench: no test hosts on this machine: {reason}")
+    with Node.up("pk-bench-watch") as node:
+        node.install(arguments.planekeeper)
+        node.configure()
+        node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT)
+        node.do("systemctl", "daemon-reload")
+        node.do("systemctl", "start", "planekeeper")
+        node.wait_until_ready()
+        time.sleep(5)  # what starts takes its time from what is measured
+        idle(node)
+        seen = {"files": files(node, arguments.rounds), "objects": objects(node, arguments.rounds)}
+        idle(node)
+    sys.exit(0 if all([show(what, times) for what, times in seen.items()]) else 1)
+
+
+def files(node, rounds):
+    """Static Pods' manifests and kubeconfigs change in one of three ways."""
+    folders = [node.path(MANIFESTS), node.path("/etc/kubernetes")]
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".yaml", ".conf") and path.name != "kubelet.conf"]
+    changes = [lambda path: path.unlink(), lambda path: path.chmod(0o666)]
+    return [drift(random.choice(paths), random.choice(changes)) for _ in range(rounds)]
+
+
+def drift(path, change):
+    mode = path.stat().st_mode
+    begun = time.perf_counter()
+    change(path)
+    while not (path.exists() and path.stat().st_mode == mode):
+        time.sleep(0.0005)
+        if time.perf_counter() - begun > 30:
+            sys.exit(f"bench: {path} was not repaired")
+    took = time.perf_counter() - begun
+    time.sleep(PACE)
+    return took * 1000
+
+
+def objects(node, rounds):
+    """ConfigMaps are deleted, or lose what is in them."""
+    server = Server(node)
+    times = []
+    for number in range(rounds):
+        kind, name = OBJECTS[number % len(OBJECTS)]
+        path = f"/api/v1/namespaces/kube-system/{kind}/{name}"
+        before = json.loads(server.ask("GET", path)[1])["data"]
+        begun = time.perf_counter()
+        if number % 2:
+            server.ask("DELETE", path)
+        else:
+            server.ask("PATCH", path, json.dumps({"data": dict.fromkeys(before, "drift")}))
+        while True:
+            status, body = server.ask("GET", path)
+            if status == 200 and json.loads(body).get("data") == before:
+                break
+            if time.perf_counter() - begun > 30:
+                sys.exit(f"bench: {name} was not repaired")
+        times.append((time.perf_counter() - begun) * 1000)
+        time.sleep(PACE * 4)
+    return times
+
+
+class Server:
+    """A connection to the API server with the credentials of admin.conf."""
+
+    def __init__(self, node):
+        text = node.path("/etc/kubernetes/admin.conf").read_text()
+        part = lambda name: base64.b64decode(re.search(rf"{name}-data: (\S+)", text)[1])
+        context = ssl.create_default_context(cadata=part("certificate-authority").decode())
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(part("client-certificate") + b"\n" + part("client-key"))
+            file.flush()
+            context.load_cert_chain(file.name)
+        self.connection = http.client.HTTPSConnection(node.address, 6443, context=context, timeout=30)
+
+    def ask(self, method, path, body=None):
+        self.connection.request(method, path, body, {"Content-Type": "application/merge-patch+json"} if body else {})
+        answer = self.connection.getresponse()
+        return answer.status, answer.read()
+
+
+def idle(node):
+    """Prints the memory and the processor time of a watch that has nothing to do."""
+    seconds = 20
+    first = ticks(node)
+    time.sleep(seconds)
+    status = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/status").stdout
+    rss = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("VmRSS", "RssAnon")}
+    print(f"idle     {rss['VmRSS']:.1f} MiB resident, {rss['RssAnon']:.1f} of them not of the program's file; "
+          f"{(ticks(node) - first) / seconds:.2f} % of a core")
+
+
+def ticks(node):
+    fields = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/stat").stdout.rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def show(what, times):
+    """Prints what was measured; says whether the target is met."""
+    worst = statistics.quantiles(times, n=100)[98]
+    met = worst <= TARGETS[what]
+    print(f"{what:<8} p50 {statistics.median(times):6.1f} ms   p99 {worst:6.1f} ms   of {len(times)}, at most {max(times):.1f} ms; "
+          f"target {TARGETS[what]} {'met' if met else 'MISSED'}")
+    return met
+
+
+main()

@@ -1,0 +1,151 @@
+"""A watch keeps a real control plane: files, the kubelet, static Pods and objects, also while the API server is away."""
+import json
+import time
+
+from node import CONFIGURATION, expect
+
+UNIT = """\
+[Service]
+Type=notify
+ExecStart=/usr/local/bin/planekeeper watch --log-format json
+ExecReload=/bin/kill -HUP $MAINPID
+WatchdogSec=60s
+Restart=always
+"""
+MANIFESTS = "/etc/kubernetes/manifests"
+SYSTEM = "--namespace=kube-system"
+DRIFTS = 60  # random ones, over which memory may not grow
+GROWTH_MIB = 4  # what a heap may grow by without a leak
+
+
+def watch(test):
+    node = test.node("a")
+    start(node)
+    with test.check("a watch brings a bare host up, and tells systemd when it is up"):
+        node.wait_until_ready()
+        converged(node)
+    objects(test, node)
+    kubelet(test, node)
+    static_pods(test, node)
+    configuration(test, node)
+    without_api(test, node)
+    idle(test, node)
+
+
+def start(node):
+    node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT)
+    node.do("systemctl", "daemon-reload")
+    node.do("systemctl", "start", "planekeeper")
+
+
+def objects(test, node):
+    with test.check("objects that are deleted, edited or lose a label come back as they were, and who changed them is named"):
+        node.kubectl("delete", "configmap", "coredns", SYSTEM)
+        node.kubectl("patch", "deployment", "coredns", SYSTEM, "--patch", '{"spec": {"replicas": 3}}')
+        node.kubectl("label", "node", node.name, "node-role.kubernetes.io/control-plane-")
+        node.kubectl("delete", "clusterrolebinding", "kubeadm:node-proxier")
+        node.wait_for("the objects", lambda: not repaired(node))
+        expect("changed by kubectl-patch" in log(node), "who changed the Deployment is not said")
+
+
+def repaired(node):
+    """All objects are as planekeeper wants them."""
+    return node.run(["planekeeper", "plan", "--detailed-exitcode"], timeout=60).returncode == 0
+
+
+def kubelet(test, node):
+    with test.check("a kubelet that is stopped or disabled runs and is enabled again"):
+        node.do("systemctl", "stop", "kubelet")
+        node.wait_for("the kubelet to run", lambda: unit(node, "is-active") != "active" and "it does not run")
+        node.do("systemctl", "disable", "kubelet")
+        node.wait_for("the kubelet to be enabled", lambda: unit(node, "is-enabled") == "disabled" and "it is disabled")
+
+
+def unit(node, question):
+    return node.run(["systemctl", question, "kubelet"], timeout=60).stdout.strip()
+
+
+def static_pods(test, node):
+    with test.check("manifests of static Pods that are deleted or edited are put right, and the Pods run as before"):
+        for name, change in (("kube-scheduler", None), ("kube-controller-manager", "--v=9")):
+            path = node.path(f"{MANIFESTS}/{name}.yaml")
+            before = path.read_text()
+            path.write_text(before.replace("--leader-elect=true", change)) if change else path.unlink()
+            node.wait_for(name, lambda: not path.exists() or path.read_text() != before)
+        converged(node)
+        node.wait_until_ready()
+
+
+def configuration(test, node):
+    with test.check("a changed configuration is rolled out; one that is not valid is refused, and changes nothing"):
+        node.configure(cluster='scheduler:\n  extraArgs:\n  - name: v\n    value: "3"\n')
+        node.wait_for("the scheduler's flag", lambda: "--v=3" not in node.path(f"{MANIFESTS}/kube-scheduler.yaml").read_text())
+        node.path(CONFIGURATION).write_text("nonsense: true\n")
+        node.wait_for("a refusal", lambda: "ConfigurationRejected" not in log(node) and "there is none")
+        node.kubectl("delete", "configmap", "coredns", SYSTEM)
+        node.wait_for("the object", lambda: node.run(["kubectl", "get", "configmap", "coredns", SYSTEM]).returncode)
+        node.configure()
+        node.wait_for("the flag to go", lambda: "--v=3" in node.path(f"{MANIFESTS}/kube-scheduler.yaml").read_text())
+        converged(node)
+
+
+def without_api(test, node):
+    with test.check("while the API server is away the host's files are kept, and objects are once it is back"):
+        manifest = node.path(f"{MANIFESTS}/kube-apiserver.yaml")
+        good = manifest.read_text()
+        # The watch does not see what happens while it is stopped: an API server that is away for longer than a restart.
+        node.do("systemctl", "stop", "planekeeper")
+        node.kubectl("delete", "configmap", "coredns", SYSTEM)
+        manifest.unlink()
+        node.wait_for("the API server to end", lambda: node.run(["pgrep", "kube-apiserver"]).returncode == 0 and "it runs")
+        node.do("systemctl", "stop", "kubelet")
+        # A kubelet that cannot start keeps the API server away.
+        node.do("systemctl", "mask", "--runtime", "kubelet")
+        node.do("systemctl", "start", "--no-block", "planekeeper")
+        kubeconfig = node.path("/etc/kubernetes/scheduler.conf")
+        node.wait_for("the manifest", lambda: not manifest.exists())
+        expect(manifest.read_text() == good, "it is another manifest")
+        kubeconfig.unlink()
+        node.wait_for("a kubeconfig", lambda: not kubeconfig.exists())
+        node.do("systemctl", "unmask", "--runtime", "kubelet")
+        node.wait_for("the object", lambda: node.run(["kubectl", "get", "configmap", "coredns", SYSTEM], timeout=60).returncode)
+        node.wait_until_ready()
+
+
+def idle(test, node):
+    with test.check("a watch that has nothing to do asks for nothing, and its memory does not grow with what it repairs"):
+        first = memory(node)
+        paths = sorted(node.path(MANIFESTS).iterdir())
+        for number in range(DRIFTS):
+            path = paths[number % len(paths)]
+            before = path.stat()
+            path.chmod(0o644)
+            node.wait_for(path.name, lambda: path.stat().st_mode != before.st_mode)
+            time.sleep(0.5)  # slower than a fight
+        last = memory(node)
+        test.say(f"resident after {DRIFTS} drifts: {last / 1024:.1f} MiB of its own, {first / 1024:.1f} MiB before")
+        expect(last - first < GROWTH_MIB * 1024, f"it has grown from {first} to {last} KiB")
+
+
+def memory(node):
+    """KiB of memory that are the process's own; the program itself is mapped from its file."""
+    status = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/status").stdout
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")))
+
+
+def converged(node):
+    """The service manager is told that all is as wanted."""
+    def missing():
+        text = node.do("systemctl", "show", "--property=StatusText", "--value", "planekeeper").stdout.strip()
+        return "" if text.startswith("converged") else text or "nothing is said"
+    node.wait_for("the watch to say that all is as wanted", missing)
+
+
+def log(node):
+    """What the watch has said."""
+    lines = node.do("journalctl", "--unit=planekeeper", "--output=cat", "--no-pager").stdout.splitlines()
+    said = [json.loads(line) for line in lines if line.startswith("{")]
+    return "\n".join(f"{line['event']}: {line['message']}" for line in said)
+
+
+TESTS = {"watch": watch}
