@@ -13,7 +13,7 @@ use crate::cli::progress::{Progress, one_line};
 use crate::cli::{configuration, output};
 use crate::cluster::Cluster;
 use crate::host::chain;
-use crate::host::cri::{Cri, CriError, ImageSeen};
+use crate::host::cri::{Cri, CriCause, CriError, ImageSeen};
 use crate::host::pull::{self, PullError, PullsTold, Trouble};
 use crate::images;
 use crate::table::table;
@@ -99,13 +99,14 @@ impl ContainerRuntime {
         pull::present(&self.cri, wanted).map_err(|error| Self::failure(&error))
     }
 
-    /// That it cannot be asked: 77 where only root may.
+    /// That it cannot be asked: 77 where this user may not.
     fn failure(error: &CriError) -> Failure {
-        let message = chain(error);
-        if error.is_unreachable() && !rustix::process::geteuid().is_root() {
-            return Failure::new(Exit::NotPermitted, format!("{message}; as a rule only root may: run it with sudo"));
+        match &error.cause {
+            CriCause::Refused { .. } | CriCause::Late { .. } => Failure::new(Exit::Failed, chain(error)),
+            cause if error.is_denied() => Failure::new(Exit::NotPermitted, format!("{cause}: run it with sudo")),
+            // Which image was asked for first does not matter.
+            cause => Failure::new(Exit::Failed, format!("{cause}; {}", Trouble::NoRuntime.advice(""))),
         }
-        Failure::new(Exit::Failed, message)
     }
 }
 
@@ -251,6 +252,75 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn failed(reference: &str, trouble: Trouble, said: &str, tries: u32) -> (String, State) {
+        let (reference, said) = (reference.to_owned(), said.to_owned());
+        let took = Duration::from_secs(if tries == 1 { 0 } else { 15 });
+        (reference.clone(), State::Failed(PullError { reference, trouble, said, tries, took }))
+    }
+
+    fn result(policy: &'static str, states: Vec<(String, State)>) -> Images<'static> {
+        let there = |state: &State| matches!(state, State::Present | State::Pulled(_));
+        let seen = |reference: &String| ImageSeen {
+            id: format!("sha256:{}", reference.len()),
+            tags: Vec::new(),
+            digests: Vec::new(),
+            size: 27 << 20,
+        };
+        let present = states.iter().filter(|(_, state)| there(state)).map(|(name, _)| (name.clone(), seen(name)));
+        let present = present.collect();
+        Images { kind: "ImagePull", policy, states, present }
+    }
+
+    #[test]
+    fn failures_with_one_cause_are_told_together_with_what_to_do() {
+        let states = vec![
+            ("m:5000/a:1".to_owned(), State::Present),
+            ("m:5000/b:1".to_owned(), State::Pulled(Duration::from_millis(2150))),
+            failed("m:5000/c:1", Trouble::NotFound, "m:5000/c:1: not found", 1),
+            failed("r.example/d:1", Trouble::Unreachable, "connection refused", 5),
+            failed("r.example/e:1", Trouble::Unreachable, "connection refused", 1),
+        ];
+        let result = result("IfNotPresent", states);
+        assert_eq!(
+            result.to_text(),
+            "\
+IMAGE           SIZE       STATE
+m:5000/a:1      27.0 MiB   present
+m:5000/b:1      27.0 MiB   pulled in 2.2 s
+m:5000/c:1      -          FAILED
+r.example/d:1   -          FAILED
+r.example/e:1   -          FAILED
+
+  x m:5000: the registry has no such image
+      m:5000/c:1, tried once: m:5000/c:1: not found
+      to do: check kubernetesVersion, imageRepository and imageTag in the configuration, or put the image into the registry
+
+  x r.example: the registry cannot be reached
+      r.example/d:1, tried 5 times in 15 s: connection refused
+      r.example/e:1, tried once: connection refused
+      to do: see that r.example answers from this host (network, DNS, the container runtime's proxy), and run again
+
+3 of 5 images failed: 1 pulled, 1 present.
+"
+        );
+        let json = result.to_json();
+        assert_eq!(json["missing"], json!(["m:5000/c:1", "r.example/d:1", "r.example/e:1"]));
+        assert_eq!(
+            (&json["images"][1]["result"], &json["images"][1]["sizeBytes"]),
+            (&json!("pulled"), &json!(27 << 20))
+        );
+        assert_eq!(json["images"][3]["error"]["reason"], "RegistryUnreachable");
+        assert_eq!(json["images"][3]["error"]["tries"], 5);
+    }
+
+    #[test]
+    fn what_may_not_be_pulled_is_named_with_what_to_do() {
+        let states = ["a:1", "b:1"].map(|name| (name.to_owned(), State::Missing));
+        let text = result("Never", states.into()).to_text();
+        assert!(text.contains("a:1     -      MISSING") && text.contains("b:1     -      MISSING"), "{text}");
+        assert!(text.ends_with("imagePullPolicy is Never: import them, or let them be pulled.\n"), "{text}");
+    }
 
     #[test]
     fn sizes_read_at_a_glance() {
