@@ -14,7 +14,7 @@ use crate::cli::{configuration, output};
 use crate::cluster::Cluster;
 use crate::host::chain;
 use crate::host::cri::{Cri, CriCause, CriError, ImageSeen};
-use crate::host::pull::{self, PullError, PullsTold, Trouble};
+use crate::host::pull::{self, News, PullError, PullsTold, Trouble};
 use crate::images;
 use crate::table::table;
 
@@ -115,8 +115,11 @@ impl PullsTold for Progress {
         self.started(reference);
     }
 
-    fn waits(&self, reference: &str, what: &str) {
-        self.waits(reference, what);
+    fn news(&self, reference: &str, news: News<'_>) {
+        match news {
+            News::Pulling => self.waits(reference, &news.to_string()),
+            News::Again { .. } => self.waits_for_long(reference, &news.to_string()),
+        }
     }
 
     fn ended(&self, reference: &str, result: &Result<Duration, PullError>) {

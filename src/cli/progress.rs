@@ -118,6 +118,18 @@ impl Progress {
         }
     }
 
+    /// What it waits for, where that is worth being told at once.
+    pub fn waits_for_long(&self, name: &str, what: &str) {
+        let mut state = self.shared.lock();
+        if let Some(running) = state.running.get_mut(name) {
+            running.waits = one_line(what);
+            if !self.terminal {
+                running.told = Some((Instant::now(), running.waits.clone()));
+                tell_wait(name, &running.waits);
+            }
+        }
+    }
+
     /// It has ended: the line that is told of it, if any, made of the seconds that it took. What cannot be told is not worth stopping for.
     pub fn ended(&self, name: &str, line: impl FnOnce(f32) -> Option<String>) {
         let mut state = self.shared.lock();
@@ -169,7 +181,7 @@ impl Shared {
             let now = Instant::now();
             for (name, running) in &mut state.running {
                 if let Some(waits) = running.due(now) {
-                    let _ = stderr().write_all(format!("waiting {name}: {waits}\n").as_bytes());
+                    tell_wait(name, waits);
                 }
             }
             state = self.over.wait_timeout(state, REDRAW).unwrap_or_else(PoisonError::into_inner).0;
@@ -189,6 +201,10 @@ impl State {
         let seconds = since.elapsed().as_secs_f32();
         format!("{}/{} {seconds:.1} s {name}{others}{waits}", self.ended, self.planned)
     }
+}
+
+fn tell_wait(name: &str, waits: &str) {
+    let _ = stderr().write_all(format!("waiting {name}: {waits}\n").as_bytes());
 }
 
 /// A reason in one line of bounded length.

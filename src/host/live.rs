@@ -195,7 +195,7 @@ impl Live {
     }
 
     fn pull(&self, spec: &ImageSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
-        let pulled = self.pulls.pull(&self.cri, &spec.reference, spec.serial, tell);
+        let pulled = self.pulls.pull(&self.cri, &spec.reference, spec.serial, &|news| tell(&news.to_string()));
         pulled.map_err(|error| ApplyError::new("pull", &spec.reference, error))
     }
 

@@ -5,11 +5,11 @@
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::host::Tell;
 use crate::host::cri::{Cri, CriError, ImageSeen};
 use crate::host::side_by_side::side_by_side;
 use crate::images;
@@ -98,6 +98,35 @@ impl PullError {
     }
 }
 
+/// What is told of an image while it is pulled.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// It is its turn.
+    Pulling,
+    /// It failed, and will be tried again.
+    Again {
+        /// Why it failed.
+        trouble: Trouble,
+        /// What the runtime or the registry said.
+        said: &'a str,
+        /// Which try comes next; the first is 1.
+        next: u32,
+        /// How long is waited before.
+        wait: Duration,
+    },
+}
+
+impl fmt::Display for News<'_> {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pulling => text.write_str("pulling"),
+            Self::Again { trouble, said, next, wait } => {
+                write!(text, "try {next} of {TRIES_MAX} after {} s: {trouble}: {said}", wait.as_secs())
+            }
+        }
+    }
+}
+
 /// The pulls of a run, which know of each other.
 #[derive(Debug, Default)]
 pub struct Pulls {
@@ -113,14 +142,20 @@ impl Pulls {
     ///
     /// # Errors
     /// The last try's.
-    pub fn pull(&self, puller: &dyn Puller, reference: &str, serial: bool, tell: Tell<'_>) -> Result<(), PullError> {
+    pub fn pull(
+        &self,
+        puller: &dyn Puller,
+        reference: &str,
+        serial: bool,
+        tell: &dyn Fn(News<'_>),
+    ) -> Result<(), PullError> {
         let _alone = serial.then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner));
         let registry = images::registry(reference);
         let begun = puller.now();
         let tries_max = if self.has_given_up(registry, begun) { 1 } else { TRIES_MAX };
         let mut wait = FIRST_WAIT;
+        tell(News::Pulling);
         for tries in 1.. {
-            tell("pulling");
             let left = IMAGE_MAX.saturating_sub(puller.now() - begun);
             let Err(error) = puller.pull_once(reference, left) else { break };
             let (trouble, took) = (Trouble::of(&error), puller.now() - begun);
@@ -131,7 +166,7 @@ impl Pulls {
                 }
                 return Err(PullError { reference: reference.to_owned(), trouble, said, tries, took });
             }
-            tell(&format!("{trouble}; try {} of {tries_max} in {} s: {said}", tries + 1, wait.as_secs()));
+            tell(News::Again { trouble, said: &said, next: tries + 1, wait });
             puller.wait(wait);
             wait *= 2;
         }
@@ -171,7 +206,7 @@ pub fn pull_all(
     let pull = |reference: &String| {
         told.started(reference);
         let begun = puller.now();
-        let result = pulls.pull(puller, reference, serial, &|what| told.waits(reference, what));
+        let result = pulls.pull(puller, reference, serial, &|news| told.news(reference, news));
         let result = result.map(|()| puller.now() - begun);
         told.ended(reference, &result);
         (reference.clone(), result)
@@ -184,8 +219,8 @@ pub trait PullsTold: Sync {
     /// The pull of an image begins.
     fn started(&self, reference: &str);
 
-    /// What an image waits for, in a few words.
-    fn waits(&self, reference: &str, what: &str);
+    /// How it goes on.
+    fn news(&self, reference: &str, news: News<'_>);
 
     /// The pull of an image has ended, after so long or in vain.
     fn ended(&self, reference: &str, result: &Result<Duration, PullError>);
@@ -307,7 +342,7 @@ mod tests {
 
     impl PullsTold for Silent {
         fn started(&self, _: &str) {}
-        fn waits(&self, _: &str, _: &str) {}
+        fn news(&self, _: &str, _: News<'_>) {}
         fn ended(&self, _: &str, _: &Result<Duration, PullError>) {}
     }
 

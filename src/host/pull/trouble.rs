@@ -129,24 +129,30 @@ impl Trouble {
     /// What to do about it, for an image of this registry.
     #[must_use]
     pub fn advice(self, registry: &str) -> String {
-        let hosts = format!("/etc/containerd/certs.d/{registry}/hosts.toml");
+        let hosts = format!("{registry}/hosts.toml in its registry config_path, such as /etc/containerd/certs.d");
         match self {
             Self::NoRuntime => "see that the container runtime runs: systemctl status containerd".to_owned(),
             Self::Name => "correct imageRepository or imageTag in the configuration".to_owned(),
             Self::NotFound => {
-                "check kubernetesVersion, imageRepository and imageTag in the configuration, or put the image into the registry".to_owned()
+                "check kubernetesVersion, imageRepository and imageTag in the configuration, or put the image \
+                               into the registry"
+                    .to_owned()
             }
-            Self::Denied => format!("give the container runtime the registry's password; containerd reads it from {hosts}"),
-            Self::Certificate => {
-                format!("give the container runtime the CA of the registry; containerd reads it from {hosts}")
-            }
+            Self::Denied => format!("give the container runtime a password for it; containerd reads {hosts}"),
+            Self::Certificate => format!("give the container runtime the registry's CA; containerd reads {hosts}"),
             Self::PlainHttp => {
-                format!("allow the container runtime to speak HTTP to it, for containerd with server = \"http://{registry}\" in {hosts}")
+                format!(
+                    "let the container runtime speak HTTP to it: containerd reads server = \"http://{registry}\" from {hosts}"
+                )
             }
             Self::DiskFull => "make room on the disk of the container runtime, and run again".to_owned(),
-            Self::Unreachable => format!("see that {registry} answers from this host (network, DNS, the container runtime's proxy), and run again"),
+            Self::Unreachable => format!(
+                "see that {registry} answers from this host (network, DNS, the container runtime's proxy), and run again"
+            ),
             Self::Unavailable => format!("see what ails {registry}, or wait until it is well, and run again"),
-            Self::Late => "see how fast the way to the registry is, and run again: what was downloaded whole is kept".to_owned(),
+            Self::Late => {
+                "see how fast the way to the registry is, and run again: what was downloaded whole is kept".to_owned()
+            }
             Self::Other => "look into the container runtime's log: journalctl -u containerd".to_owned(),
         }
     }
