@@ -185,11 +185,13 @@ fn status(message: &str) -> Option<u16> {
     rest.split(": ").skip(1).find_map(number).filter(|status| (100..600).contains(status))
 }
 
-/// What the runtime says, without what it repeats: that it failed to pull, to resolve, to request.
+/// What the runtime says, without what it repeats: that it failed to pull, to resolve, to request, and of which URL.
 pub(super) fn said(error: &CriError) -> String {
+    const REPEATED: [&str; 5] = ["failed to ", "unexpected status from ", "Head \"", "Get \"", "Post \""];
     let CriCause::Refused { message, .. } = &error.cause else { return error.cause.to_string() };
     let mut said = message.as_str();
-    while let Some((_, rest)) = said.split_once(": ").filter(|(before, _)| before.starts_with("failed to ")) {
+    let repeats = |before: &str| REPEATED.iter().any(|words| before.starts_with(words));
+    while let Some((_, rest)) = said.split_once(": ").filter(|(before, _)| repeats(before)) {
         said = rest;
     }
     said.trim().to_owned()
@@ -256,6 +258,10 @@ mod tests {
     fn a_message_is_told_without_what_it_repeats() {
         let message = "failed to pull and unpack image \"mirror:5000/etcd:1\": failed to resolve image: mirror:5000/etcd:1: not found";
         assert_eq!(said(&refused(Code::NotFound, message)), "mirror:5000/etcd:1: not found");
+        let message = "failed to do request: Head \"http://mirror:5000/v2/\": dial tcp 10.0.0.1:5000: connect: connection refused";
+        assert_eq!(said(&refused(Code::Unknown, message)), "dial tcp 10.0.0.1:5000: connect: connection refused");
+        let message = "unexpected status from HEAD request to http://mirror:5000/v2/: 503 Service Unavailable";
+        assert_eq!(said(&refused(Code::Unknown, message)), "503 Service Unavailable");
         assert_eq!(said(&refused(Code::Unknown, "failed to start")), "failed to start");
     }
 }
