@@ -105,6 +105,19 @@ mod tests {
     }
 
     #[test]
+    fn kube_dns_needs_its_three_images_and_not_coredns() {
+        let mut cluster = fixture();
+        cluster.dns.kind = DnsKind::KubeDns;
+        let images = list(&cluster);
+        assert_eq!(
+            images.iter().filter(|image| image.starts_with("registry.k8s.io/dns/k8s-dns-")).count(),
+            3,
+            "{images:?}"
+        );
+        assert!(!images.iter().any(|image| image.contains("coredns")), "{images:?}");
+    }
+
+    #[test]
     fn what_is_missing_keeps_its_order() {
         let wanted = ["c", "a", "b"].map(str::to_owned);
         assert_eq!(missing(&wanted, &BTreeSet::from(["a".to_owned()])), ["c", "b"]);
