@@ -126,7 +126,9 @@ impl PullsTold for Progress {
         self.ended(reference, |seconds| {
             Some(match result {
                 Ok(_) => format!("pulled {reference} in {seconds:.1} s"),
-                Err(error) => format!("failed {reference}: {}", one_line(&error.to_string())),
+                Err(error) => {
+                    format!("failed {reference}: {} ({}): {}", error.trouble, error.tried(), one_line(&error.said))
+                }
             })
         });
     }
@@ -207,7 +209,7 @@ impl Images<'_> {
             (0, missing) if self.policy == "Never" => format!(
                 "{missing} of {all} images are missing, and imagePullPolicy is Never: import them, or let them be pulled."
             ),
-            (0, missing) => format!("{missing} of {all} images are missing: planekeeper images pull pulls them."),
+            (0, missing) => format!("{missing} of {all} images are missing; to pull them: planekeeper images pull"),
             (failed, _) => format!("{failed} of {all} images failed: {pulled} pulled, {present} present."),
         }
     }
@@ -280,7 +282,7 @@ mod tests {
         let states = vec![
             ("m:5000/a:1".to_owned(), State::Present),
             ("m:5000/b:1".to_owned(), State::Pulled(Duration::from_millis(2150))),
-            failed("m:5000/c:1", Trouble::NotFound, "m:5000/c:1: not found", 1),
+            failed("m:5000/c:1", Trouble::NotFound, "not found", 1),
             failed("r.example/d:1", Trouble::Unreachable, "connection refused", 5),
             failed("r.example/e:1", Trouble::Unreachable, "connection refused", 1),
         ];
@@ -296,7 +298,7 @@ r.example/d:1   -          FAILED
 r.example/e:1   -          FAILED
 
   x m:5000: the registry has no such image
-      m:5000/c:1, tried once: m:5000/c:1: not found
+      m:5000/c:1, tried once: not found
       to do: check kubernetesVersion, imageRepository and imageTag in the configuration, or put the image into the registry
 
   x r.example: the registry cannot be reached

@@ -185,7 +185,7 @@ fn status(message: &str) -> Option<u16> {
     rest.split(": ").skip(1).find_map(number).filter(|status| (100..600).contains(status))
 }
 
-/// What the runtime says, without what it repeats: that it failed to pull, to resolve, to request, and of which URL.
+/// What the runtime says, without what it repeats: that it failed to pull, to resolve, to request, of which URL and which image.
 pub(super) fn said(error: &CriError) -> String {
     const REPEATED: [&str; 5] = ["failed to ", "unexpected status from ", "Head \"", "Get \"", "Post \""];
     let CriCause::Refused { message, .. } = &error.cause else { return error.cause.to_string() };
@@ -194,7 +194,8 @@ pub(super) fn said(error: &CriError) -> String {
     while let Some((_, rest)) = said.split_once(": ").filter(|(before, _)| repeats(before)) {
         said = rest;
     }
-    said.trim().to_owned()
+    let named = said.strip_prefix(error.what.as_str()).and_then(|rest| rest.strip_prefix(": "));
+    named.unwrap_or(said).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn a_message_is_told_without_what_it_repeats() {
         let message = "failed to pull and unpack image \"mirror:5000/etcd:1\": failed to resolve image: mirror:5000/etcd:1: not found";
-        assert_eq!(said(&refused(Code::NotFound, message)), "mirror:5000/etcd:1: not found");
+        assert_eq!(said(&refused(Code::NotFound, message)), "not found");
         let message = "failed to do request: Head \"http://mirror:5000/v2/\": dial tcp 10.0.0.1:5000: connect: connection refused";
         assert_eq!(said(&refused(Code::Unknown, message)), "dial tcp 10.0.0.1:5000: connect: connection refused");
         let message = "unexpected status from HEAD request to http://mirror:5000/v2/: 503 Service Unavailable";
