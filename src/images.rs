@@ -78,6 +78,17 @@ pub fn missing<'a>(wanted: &'a [String], present: &BTreeSet<String>) -> Vec<&'a 
     wanted.iter().map(String::as_str).filter(|reference| !present.contains(*reference)).collect()
 }
 
+/// Those of the wanted images that are to be pulled by an `imagePullPolicy`, as kubeadm's preflight does: `Always` all, `IfNotPresent` what
+/// is missing, `Never` none.
+#[must_use]
+pub fn due(policy: &str, wanted: &[String], present: &BTreeSet<String>) -> Vec<String> {
+    match policy {
+        "Never" => Vec::new(),
+        "Always" => wanted.to_vec(),
+        _ => missing(wanted, present).into_iter().map(str::to_owned).collect(),
+    }
+}
+
 /// The host (and port) of the registry that an image is pulled from. A first part without a dot or a port is a folder of Docker's registry.
 #[must_use]
 pub fn registry(reference: &str) -> &str {
@@ -122,6 +133,14 @@ mod tests {
         let wanted = ["c", "a", "b"].map(str::to_owned);
         assert_eq!(missing(&wanted, &BTreeSet::from(["a".to_owned()])), ["c", "b"]);
         assert!(missing(&wanted, &BTreeSet::from(wanted.clone())).is_empty());
+    }
+
+    #[test]
+    fn what_is_pulled_is_what_the_policy_says() {
+        let wanted = ["a", "b"].map(str::to_owned);
+        let present = BTreeSet::from(["a".to_owned()]);
+        let due = |policy| due(policy, &wanted, &present).concat();
+        assert_eq!(["Always", "IfNotPresent", "Never"].map(due), ["ab", "b", ""]);
     }
 
     #[test]

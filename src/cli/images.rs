@@ -59,11 +59,7 @@ pub fn pull(config: &Path, format: Format) -> Result<Exit, Failure> {
     let wanted = images::list(&cluster);
     let policy = cluster.node.image_pull_policy.as_str();
     let before = runtime.present(&wanted)?;
-    let due: Vec<String> = match policy {
-        "Never" => Vec::new(),
-        "Always" => wanted.clone(),
-        _ => wanted.iter().filter(|reference| !before.contains_key(*reference)).cloned().collect(),
-    };
+    let due = images::due(policy, &wanted, &before.keys().cloned().collect());
     let mut progress = Progress::new();
     progress.planned(due.len());
     let mut pulled = pull::pull_all(&runtime.cri, &due, cluster.node.image_pull_serial, &progress);
