@@ -12,7 +12,7 @@ from registry import PASSWORD, USER, BadWay, Registry
 HOSTS = "/etc/containerd/certs.d"
 FLAT = "k8s"  # the folder of the registry that mirrors Kubernetes' images
 CTR = ("ctr", "--namespace=k8s.io", "images")
-FAST, SLOW = 200 << 20, 20 << 20  # bytes a second
+FAST, SLOW = 200 << 20, 16 << 20  # bytes a second
 SECONDS_TO_FAIL = 60
 
 
@@ -154,6 +154,19 @@ def from_a_registry(test):
             text = node.do("script", "--quiet", "--return", "--command", "planekeeper images pull", "/dev/null").stdout
             said(text, "All 7 images are present: 7 pulled.")
             expect(re.search(r"\x1b\[K6/7 [0-9.]+ s \S+/etcd:\S+: pulling", text), f"how it goes on is not shown:\n{text}")
+
+    with test.check("a container runtime that starts again amid a pull is waited for"):
+        with BadWay(store, SLOW // 2) as way:
+            allow_http(node, way.address)
+            remove(node, *named(names, "etcd"))
+            mirror(node, way.address)
+            run = start(node, "images", "pull")
+            text = read_until(run, f"/{named(names, 'etcd')[0]}: pulling")  # two seconds are over
+            node.do("systemctl", "restart", "containerd")
+            text += run.communicate(timeout=SECONDS_TO_FAIL)[0]
+            node.transcript.append(text)
+            expect(run.returncode == 0, f"exit code {run.returncode}:\n{text}")
+            said(text, "try 2 of 5 after 1 s: the container runtime cannot be reached", "All 7 images are present: 7 pulled.")
 
     guarded = Registry(node, 5001, password=True)
     with test.check("a registry with a password is said to deny access, once, with the place for the password"):

@@ -161,7 +161,7 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         text.write_str(match self {
-            Self::NoRuntime => "the container runtime does not answer",
+            Self::NoRuntime => "the container runtime cannot be reached",
             Self::Name => "it is not a valid image name",
             Self::NotFound => "the registry has no such image",
             Self::Denied => "the registry denies access",
@@ -188,8 +188,11 @@ fn status(message: &str) -> Option<u16> {
 /// What the runtime says, without what it repeats: that it failed to pull, to resolve, to request, of which URL and which image.
 pub(super) fn said(error: &CriError) -> String {
     const REPEATED: [&str; 5] = ["failed to ", "unexpected status from ", "Head \"", "Get \"", "Post \""];
-    let CriCause::Refused { message, .. } = &error.cause else { return error.cause.to_string() };
-    let mut said = message.as_str();
+    let mut said = match &error.cause {
+        CriCause::Refused { message, .. } => message.as_str(),
+        CriCause::Unreachable { endpoint, reason, .. } => return format!("{endpoint}: {reason}"),
+        cause => return cause.to_string(),
+    };
     let repeats = |before: &str| REPEATED.iter().any(|words| before.starts_with(words));
     while let Some((_, rest)) = said.split_once(": ").filter(|(before, _)| repeats(before)) {
         said = rest;
