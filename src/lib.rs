@@ -40,7 +40,7 @@
 //!
 //! # What people see
 //!
-//! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the table of `certs list`.
+//! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the list of `certs list`; [`table`] sets out tables.
 //!
 //! # Where to begin
 //!
@@ -71,6 +71,7 @@ pub mod quantity;
 pub mod record;
 pub mod reset;
 pub mod resource;
+pub mod table;
 pub mod verdict;
 pub mod versions;
 pub mod yaml;

@@ -22,6 +22,7 @@ use crate::host::cri::Cri;
 use crate::host::files::{Disk, FileSystem, Look};
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
+use crate::host::pull::Pulls;
 use crate::host::side_by_side::{processors, side_by_side};
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Host, Tell, chain, tokens, upload_certs};
@@ -40,8 +41,7 @@ pub struct Live {
     setting: Reach,
     /// The run waits for the add-ons too.
     await_addons: bool,
-    /// Held while an image is pulled, where one is pulled at a time.
-    pulling: Mutex<()>,
+    pulls: Pulls,
     /// The kubelet was started anew, once, so that it tries again what it has backed off from.
     nudged: AtomicBool,
     runtime: Runtime,
@@ -87,7 +87,7 @@ impl Live {
             api: Mutex::default(),
             setting,
             await_addons,
-            pulling: Mutex::default(),
+            pulls: Pulls::default(),
             nudged: AtomicBool::new(false),
             runtime,
         })
@@ -176,9 +176,8 @@ impl Live {
     }
 
     fn pull(&self, spec: &ImageSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
-        let _alone = spec.serial.then(|| self.pulling.lock().unwrap_or_else(PoisonError::into_inner));
-        tell("pulling");
-        self.cri.pull(&spec.reference).map(|_| ()).map_err(|error| ApplyError::new("pull", &spec.reference, error))
+        let pulled = self.pulls.pull(&self.cri, &spec.reference, spec.serial, &|news| tell(&news.to_string()));
+        pulled.map_err(|error| ApplyError::new("pull", &spec.reference, error))
     }
 
     fn apply_object(&self, wanted: &Value, seen: &Seen) -> Result<(), ApplyError> {
