@@ -189,9 +189,11 @@ impl Pulls {
 /// # Errors
 /// The runtime cannot be reached, or refused.
 pub fn present(cri: &Cri, wanted: &[String]) -> Result<BTreeMap<String, ImageSeen>, CriError> {
-    let ask = |reference: &String| Ok(cri.image(reference)?.map(|seen| (reference.clone(), seen)));
-    let found: Result<Vec<_>, CriError> = side_by_side(wanted, wanted.len(), ask);
-    Ok(found?.into_iter().flatten().collect())
+    let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let with_name = |(reference, answer): (&String, Result<Option<ImageSeen>, CriError>)| {
+        answer.transpose().map(|seen| seen.map(|seen| (reference.clone(), seen)))
+    };
+    wanted.iter().zip(cri.images_of(&names)).filter_map(with_name).collect()
 }
 
 /// Pulls images: one after the other with `serial`, else side by side. What became of each is told as soon as that is known; one that
