@@ -1,13 +1,12 @@
 //! The list of certificates, for people and as a superset of kubeadm's `CertificateExpirationInfo`.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::diff::certificate::{IssuerState, date, renews_at};
 use crate::observed::{CertificateFacts, CertificateSeen, CredentialSeen, KeySeen, Observed, Seen};
 use crate::resource::{CaRef, Desired, Id, Issuer, Profile, Spec, Want};
+use crate::table::table;
 
 /// One certificate of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,22 +221,6 @@ pub fn to_text(rows: &[Row]) -> String {
         }
     }
     format!("{}\n{}", table(&leaves), table(&authorities))
-}
-
-/// Columns three spaces apart, the last without spaces at its end.
-fn table(lines: &[Vec<String>]) -> String {
-    let columns = lines.first().map_or(0, Vec::len);
-    let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for cells in lines {
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(text, "{cell:<w$}", w = width + 3); // writing to a String does not fail
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    text
 }
 
 /// `Nov 22, 2027`, and with the time `Nov 22, 2027 16:14 UTC`.

@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod configuration;
 pub mod exit;
+pub mod images;
 pub mod join;
 pub mod json;
 pub mod output;
@@ -54,7 +55,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),
-        Command::Images(ImagesCommand::List) => configuration::images(config, format),
+        Command::Images(ImagesCommand::List) => images::list(config, format),
+        Command::Images(ImagesCommand::Check) => images::check(config, format),
+        Command::Images(ImagesCommand::Pull) => images::pull(config, format),
         Command::Certs(CertsCommand::List(place)) => run::certs(config, place, format),
         Command::JoinCommand(arguments) => join::command(config, arguments, format),
         Command::Completion { shell } => {

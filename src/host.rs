@@ -10,6 +10,7 @@ pub mod machine;
 pub mod memory;
 pub mod pki;
 pub mod probe;
+pub mod pull;
 pub mod reset;
 pub mod sandbox;
 mod side_by_side;

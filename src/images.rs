@@ -1,10 +1,15 @@
 //! The container images of a control plane, by kubeadm's rules for their names.
 
+use std::collections::BTreeSet;
+
 use crate::cluster::{Cluster, DnsKind, Etcd, LocalEtcd};
 use crate::versions::KUBE_DNS_TAG;
 
 /// Where Kubernetes publishes its images, and the only registry with folders in it: a mirror is flat.
 const OFFICIAL: &str = "registry.k8s.io";
+
+/// The registry of images that name none.
+const DOCKER: &str = "docker.io";
 
 /// The image of a component that comes with each Kubernetes release: `kube-apiserver`, `kube-proxy` and so on.
 #[must_use]
@@ -67,6 +72,30 @@ pub fn list(cluster: &Cluster) -> Vec<String> {
     images
 }
 
+/// Those of the wanted images that are not among the `present` ones, in their order. What is present is named as it is wanted.
+#[must_use]
+pub fn missing<'a>(wanted: &'a [String], present: &BTreeSet<String>) -> Vec<&'a str> {
+    wanted.iter().map(String::as_str).filter(|reference| !present.contains(*reference)).collect()
+}
+
+/// Those of the wanted images that are to be pulled by an `imagePullPolicy`, as kubeadm's preflight does: `Always` all, `IfNotPresent` what
+/// is missing, `Never` none.
+#[must_use]
+pub fn due(policy: &str, wanted: &[String], present: &BTreeSet<String>) -> Vec<String> {
+    match policy {
+        "Never" => Vec::new(),
+        "Always" => wanted.to_vec(),
+        _ => missing(wanted, present).into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// The host (and port) of the registry that an image is pulled from. A first part without a dot or a port is a folder of Docker's registry.
+#[must_use]
+pub fn registry(reference: &str) -> &str {
+    let (first, _) = reference.split_once('/').unwrap_or_default();
+    if first == "localhost" || first.contains(['.', ':']) { first } else { DOCKER }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +113,41 @@ mod tests {
             "registry.k8s.io/etcd:3.7.0-0",
         ];
         assert_eq!(list(&fixture()), expected);
+    }
+
+    #[test]
+    fn kube_dns_needs_its_three_images_and_not_coredns() {
+        let mut cluster = fixture();
+        cluster.dns.kind = DnsKind::KubeDns;
+        let images = list(&cluster);
+        assert_eq!(
+            images.iter().filter(|image| image.starts_with("registry.k8s.io/dns/k8s-dns-")).count(),
+            3,
+            "{images:?}"
+        );
+        assert!(!images.iter().any(|image| image.contains("coredns")), "{images:?}");
+    }
+
+    #[test]
+    fn what_is_missing_keeps_its_order() {
+        let wanted = ["c", "a", "b"].map(str::to_owned);
+        assert_eq!(missing(&wanted, &BTreeSet::from(["a".to_owned()])), ["c", "b"]);
+        assert!(missing(&wanted, &BTreeSet::from(wanted.clone())).is_empty());
+    }
+
+    #[test]
+    fn what_is_pulled_is_what_the_policy_says() {
+        let wanted = ["a", "b"].map(str::to_owned);
+        let present = BTreeSet::from(["a".to_owned()]);
+        let due = |policy| due(policy, &wanted, &present).concat();
+        assert_eq!(["Always", "IfNotPresent", "Never"].map(due), ["ab", "b", ""]);
+    }
+
+    #[test]
+    fn the_registry_of_an_image_is_told_from_a_folder() {
+        let registries =
+            ["registry.k8s.io/coredns/coredns:v1", "mirror:5000/etcd:1", "localhost/etcd:1", "k8s/etcd:1", "etcd:1"];
+        assert_eq!(registries.map(registry), ["registry.k8s.io", "mirror:5000", "localhost", "docker.io", "docker.io"]);
     }
 
     #[test]

@@ -45,7 +45,7 @@
 //!
 //! # What people see
 //!
-//! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the table of `certs list`.
+//! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the list of `certs list`; [`table`] sets out tables.
 //!
 //! # Where to begin
 //!
@@ -77,6 +77,7 @@ pub mod record;
 pub mod reset;
 pub mod resource;
 pub mod sources;
+pub mod table;
 pub mod verdict;
 pub mod versions;
 pub mod watch;

@@ -355,6 +355,14 @@ fn images_are_listed_as_kubeadm_lists_them() {
 }
 
 #[test]
+fn images_of_a_container_runtime_that_is_not_there_are_not_called_missing() {
+    let socket = "name: cp1\n  criSocket: unix:///none/containerd.sock";
+    let mut session = Session::new(&SMALL.replace("name: cp1", socket));
+    session.run("images check").run("images pull").run("images pull --help").matches("images-pull.txt");
+    session.json("images check -o json", "images-failure.json");
+}
+
+#[test]
 fn certificates_are_listed_with_their_ends() {
     let mut session = Session::new(SMALL);
     session.run("certs list --root host");

@@ -90,11 +90,12 @@ def tests():
     """All tests by name, in the order in which they start: long ones first."""
     import tests_adoption
     import tests_faults
+    import tests_images
     import tests_kill
     import tests_reset
     import tests_watch
     import tests_way_up
-    modules = (tests_kill, tests_way_up, tests_adoption, tests_faults, tests_reset, tests_watch)
+    modules = (tests_kill, tests_images, tests_way_up, tests_adoption, tests_faults, tests_reset, tests_watch)
     return {name: function for module in modules for name, function in module.TESTS.items()}
 
 

@@ -220,6 +220,17 @@ pub enum ConfigCommand {
 pub enum ImagesCommand {
     /// List the images that the configuration needs
     List,
+
+    /// Say which of them the container runtime of this host has, and exit with 1 if any is missing
+    Check,
+
+    /// Have the container runtime of this host pull them, as the configuration's imagePullPolicy says
+    ///
+    /// What is missing is pulled; with the policy Always all of them are pulled again, with Never none is, and what is
+    /// missing is said. They are pulled one after the other, or at once where imagePullSerial is false. The runtime
+    /// pulls, with the mirrors and passwords of its own configuration. What may pass, such as a registry that is down,
+    /// is tried up to five times, with waits between; what cannot pass is said at once. Neither stops another image.
+    Pull,
 }
 
 /// Commands about certificates.

@@ -9,7 +9,6 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::config::{self, Loaded};
 use crate::host::machine;
-use crate::images;
 use crate::problem::Problem;
 use crate::record::Record;
 use crate::sources::Sources;
@@ -124,22 +123,6 @@ fn documents(documents: &[serde_json::Value], format: Format) -> Result<Exit, Fa
             let texts: Vec<String> = documents.iter().map(crate::yaml::to_string).collect();
             output::print(&texts.join("---\n"))?;
         }
-    }
-    Ok(Exit::Done)
-}
-
-/// `images list`.
-///
-/// # Errors
-/// The configuration cannot be read, or is invalid.
-pub fn images(path: &Path, format: Format) -> Result<Exit, Failure> {
-    let images = images::list(&load(path)?.loaded.cluster);
-    match format {
-        // As kubeadm's `config images list -o json` has it.
-        Format::Json => output::print_json(
-            &json!({"apiVersion": "output.kubeadm.k8s.io/v1alpha3", "kind": "Images", "images": images}),
-        )?,
-        Format::Text => output::print(&(images.join("\n") + "\n"))?,
     }
     Ok(Exit::Done)
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use crate::cli::text;
 use crate::engine::Event;
 use crate::plan::Action;
-use crate::resource::Id;
 
 /// How often the line is redrawn while something is waited for.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -43,7 +42,7 @@ struct Shared {
 struct State {
     planned: usize,
     ended: usize,
-    running: BTreeMap<Id, Running>,
+    running: BTreeMap<String, Running>,
     over: bool,
 }
 
@@ -84,41 +83,64 @@ impl Progress {
         Self { shared, terminal, teller: Some(teller) }
     }
 
-    /// Tells of an event. What cannot be told is not worth stopping for.
+    /// Tells of an event.
     pub fn tell(&self, event: &Event<'_>) {
+        match event {
+            Event::Looked(_) => {}
+            Event::Planned(steps) => self.planned(*steps),
+            Event::Started(step) => self.started(&step.id.0),
+            Event::Waits(step, what) => self.waits(&step.id.0, what),
+            Event::Ended(step, error) => self.ended(&step.id.0, |seconds| match error {
+                Some(error) => Some(format!("failed {}: {}", step.id, one_line(&error.chain()))),
+                None if step.action == Action::Wait => {
+                    Some(format!("{} {} after {seconds:.1} s", text::done(step.action), step.id))
+                }
+                None if self.terminal => None,
+                None => Some(format!("{} {}", text::done(step.action), step.id)),
+            }),
+        }
+    }
+
+    /// So many things are to be done now.
+    pub fn planned(&self, count: usize) {
         let mut state = self.shared.lock();
-        let line = match event {
-            Event::Looked(_) => return,
-            Event::Planned(steps) => {
-                *state = State { planned: *steps, over: state.over, ..State::default() };
-                return;
+        *state = State { planned: count, over: state.over, ..State::default() };
+    }
+
+    /// One of them begins.
+    pub fn started(&self, name: &str) {
+        self.shared.lock().running.insert(name.to_owned(), Running::new(Instant::now()));
+    }
+
+    /// What it waits for.
+    pub fn waits(&self, name: &str, what: &str) {
+        if let Some(running) = self.shared.lock().running.get_mut(name) {
+            running.waits = one_line(what);
+        }
+    }
+
+    /// What it waits for, where that is worth being told at once.
+    pub fn waits_for_long(&self, name: &str, what: &str) {
+        let mut state = self.shared.lock();
+        if let Some(running) = state.running.get_mut(name) {
+            running.waits = one_line(what);
+            if !self.terminal {
+                running.told = Some((Instant::now(), running.waits.clone()));
+                tell_wait(name, &running.waits);
             }
-            Event::Started(step) => {
-                state.running.insert(step.id.clone(), Running::new(Instant::now()));
-                return;
-            }
-            Event::Waits(step, what) => {
-                if let Some(running) = state.running.get_mut(&step.id) {
-                    running.waits = one_line(what);
-                }
-                return;
-            }
-            Event::Ended(step, error) => {
-                state.ended += 1;
-                let since = state.running.remove(&step.id).map(|step| step.since.elapsed()).unwrap_or_default();
-                let clear = if self.terminal { "\r\x1b[K" } else { "" };
-                match error {
-                    Some(error) => format!("{clear}failed {}: {}\n", step.id, one_line(&error.chain())),
-                    None if step.action == Action::Wait => {
-                        format!("{clear}{} {} after {:.1} s\n", text::done(step.action), step.id, since.as_secs_f32())
-                    }
-                    None if self.terminal => return,
-                    None => format!("{} {}\n", text::done(step.action), step.id),
-                }
-            }
-        };
-        // One write a line: lines of steps that run side by side do not mix.
-        let _ = stderr().write_all(line.as_bytes());
+        }
+    }
+
+    /// It has ended: the line that is told of it, if any, made of the seconds that it took. What cannot be told is not worth stopping for.
+    pub fn ended(&self, name: &str, line: impl FnOnce(f32) -> Option<String>) {
+        let mut state = self.shared.lock();
+        state.ended += 1;
+        let since = state.running.remove(name).map(|running| running.since.elapsed()).unwrap_or_default();
+        let clear = if self.terminal { "\r\x1b[K" } else { "" };
+        if let Some(line) = line(since.as_secs_f32()) {
+            // One write a line: lines of steps that run side by side do not mix.
+            let _ = stderr().write_all(format!("{clear}{line}\n").as_bytes());
+        }
     }
 
     /// Tells no more, and takes the redrawn line away.
@@ -158,9 +180,9 @@ impl Shared {
         let mut state = self.lock();
         while !state.over {
             let now = Instant::now();
-            for (id, running) in &mut state.running {
+            for (name, running) in &mut state.running {
                 if let Some(waits) = running.due(now) {
-                    let _ = stderr().write_all(format!("waiting {id}: {waits}\n").as_bytes());
+                    tell_wait(name, waits);
                 }
             }
             state = self.over.wait_timeout(state, REDRAW).unwrap_or_else(PoisonError::into_inner).0;
@@ -171,19 +193,23 @@ impl Shared {
 impl State {
     /// How far it is, what takes longest, and why.
     fn line(&self) -> String {
-        let Some((id, Running { since, waits, .. })) = self.running.iter().min_by_key(|(_, step)| step.since) else {
+        let Some((name, Running { since, waits, .. })) = self.running.iter().min_by_key(|(_, step)| step.since) else {
             return String::new();
         };
         let others = self.running.len() - 1;
         let others = if others == 0 { String::new() } else { format!(" (+{others})") };
         let waits = if waits.is_empty() { String::new() } else { format!(": {waits}") };
         let seconds = since.elapsed().as_secs_f32();
-        format!("{}/{} {seconds:.1} s {id}{others}{waits}", self.ended, self.planned)
+        format!("{}/{} {seconds:.1} s {name}{others}{waits}", self.ended, self.planned)
     }
 }
 
+fn tell_wait(name: &str, waits: &str) {
+    let _ = stderr().write_all(format!("waiting {name}: {waits}\n").as_bytes());
+}
+
 /// A reason in one line of bounded length.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(REASON) {
         Some((end, _)) => format!("{}…", &line[..end]),

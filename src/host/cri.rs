@@ -30,11 +30,6 @@ const ASK: Duration = Duration::from_secs(10);
 /// torn down by CNI plugins, file systems unmounted. The same as the kubelet's `runtimeRequestTimeout` by default.
 const ACT: Duration = Duration::from_secs(2 * 60);
 
-/// How long one pull may take. kubeadm sets no bound, so a registry that trickles holds it up for ever. The largest image of a control
-/// plane is some tens of megabytes, which arrive in this time at one megabit a second; containerd ends a pull without progress after five
-/// minutes by itself. What was downloaded completely is kept by the runtime, so the next try goes on from there.
-const PULL: Duration = Duration::from_secs(10 * 60);
-
 /// The largest answer that is read, as kubelet and crictl have it: a host with many images or containers exceeds gRPC's 4 MiB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -119,17 +114,16 @@ impl Cri {
         answers.into_iter().map(|answer| Ok(answer?.image.map(ImageSeen::from))).collect()
     }
 
-    /// Pulls an image, with the credentials that the runtime is configured with. Gives its id, once it is complete. Pulls beside each
-    /// other are fine: kubeadm too does them all at once.
+    /// Pulls an image, once, with the mirrors and credentials that the runtime is configured with. Gives its id, once it is complete.
     ///
     /// # Errors
-    /// The runtime cannot be reached, or refused (what the registry said is in its message), or the pull took longer than ten minutes.
-    pub fn pull(&self, reference: &str) -> Result<String, CriError> {
+    /// The runtime cannot be reached, or refused (what the registry said is in its message), or the pull took longer than it may.
+    pub fn pull(&self, reference: &str, within: Duration) -> Result<String, CriError> {
         let answer: messages::PullImageResponse = self.call(
             ("pull", reference),
             "/runtime.v1.ImageService/PullImage",
             messages::PullImageRequest { image: Some(spec(reference)) },
-            PULL,
+            within,
         )?;
         Ok(answer.image_ref)
     }
@@ -302,7 +296,7 @@ mod tests {
         let path = folder.path().join("containerd.sock");
         let endpoint = format!("unix://{}", path.display());
         let cri = Cri::new(&endpoint, runtime.handle().clone());
-        let missing = cri.pull("registry.k8s.io/pause:3.10.2").unwrap_err();
+        let missing = cri.pull("registry.k8s.io/pause:3.10.2", ASK).unwrap_err();
         assert!(missing.is_unreachable() && !missing.is_not_found());
         assert_eq!(missing.to_string(), "cannot pull registry.k8s.io/pause:3.10.2");
         let reason = "No such file or directory (os error 2)";
@@ -333,6 +327,6 @@ mod tests {
         let error = |cause| CriError { operation: "stop container", what: "x".to_owned(), cause };
         assert!(error(cause(tonic::Code::NotFound, "gone")).is_not_found());
         let late = |deadline| error(CriCause::Late { endpoint: String::new(), deadline });
-        assert!(late(ASK).is_unreachable() && !late(PULL).is_unreachable());
+        assert!(late(ASK).is_unreachable() && !late(ACT).is_unreachable());
     }
 }

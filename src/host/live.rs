@@ -22,6 +22,7 @@ use crate::host::cri::Cri;
 use crate::host::files::{Disk, FileSystem, Look};
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
+use crate::host::pull::Pulls;
 use crate::host::side_by_side::{processors, side_by_side};
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Change, Host, Listener, Tell, chain, tokens, upload_certs};
@@ -40,8 +41,7 @@ pub struct Live {
     setting: Reach,
     /// The run waits for the add-ons too.
     await_addons: bool,
-    /// Held while an image is pulled, where one is pulled at a time.
-    pulling: Mutex<()>,
+    pulls: Pulls,
     /// When the kubelet was started anew so that it tries again what it has backed off from, and so that it registers its Node.
     nudged: [Mutex<Option<Instant>>; 2],
     /// Who is told of changes.
@@ -89,7 +89,7 @@ impl Live {
             api: Mutex::default(),
             setting,
             await_addons,
-            pulling: Mutex::default(),
+            pulls: Pulls::default(),
             nudged: Default::default(),
             listener: None,
             runtime,
@@ -191,9 +191,11 @@ impl Live {
     }
 
     fn pull(&self, spec: &ImageSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
-        let _alone = spec.serial.then(|| self.pulling.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = tell("pulling");
-        self.cri.pull(&spec.reference).map(|_| ()).map_err(|error| ApplyError::new("pull", &spec.reference, error))
+        // A pull goes on, whoever else has something to do.
+        let pulled = self.pulls.pull(&self.cri, &spec.reference, spec.serial, &|news| {
+            let _ = tell(&news.to_string());
+        });
+        pulled.map_err(|error| ApplyError::new("pull", &spec.reference, error))
     }
 
     fn apply_object(&self, wanted: &Value, seen: &Seen) -> Result<(), ApplyError> {

@@ -1,6 +1,7 @@
 //! Why a call to the container runtime failed.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -36,6 +37,8 @@ pub enum CriCause {
         endpoint: String,
         /// What the system says: `No such file or directory (os error 2)`.
         reason: String,
+        /// The system does not permit it.
+        denied: bool,
     },
     /// There was no answer in time. The call was cancelled; what it had begun may still come to its end.
     #[error("the container runtime at {endpoint} gave no answer within {} s", deadline.as_secs_f32())]
@@ -78,6 +81,12 @@ impl CriError {
         }
     }
 
+    /// The system does not let this user reach it.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self.cause, CriCause::Unreachable { denied: true, .. })
+    }
+
     /// There was no answer in time.
     #[must_use]
     pub fn is_late(&self) -> bool {
@@ -94,7 +103,10 @@ impl CriError {
 impl CriCause {
     /// What the transport says. Of its chain of errors, which repeats itself, the first cause is kept.
     pub(super) fn unreachable(endpoint: String, source: &(dyn Error + 'static)) -> Self {
-        Self::Unreachable { endpoint, reason: root_cause(source).to_string() }
+        let cause = root_cause(source);
+        let denied =
+            cause.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied);
+        Self::Unreachable { endpoint, reason: cause.to_string(), denied }
     }
 
     /// What a gRPC status says. One that came over the wire has no source; one that the transport made up has.
