@@ -4,7 +4,6 @@ import base64
 import http.client
 import json
 import pathlib
-import random
 import re
 import ssl
 import statistics
@@ -19,7 +18,12 @@ TARGETS = {"files": 50, "objects": 150}  # milliseconds, 99 of 100
 PACE = 0.25  # seconds from a repair to the next change: slower than a fight
 MANIFESTS = "/etc/kubernetes/manifests"
 UNIT = "[Service]\nType=notify\nExecStart=/usr/local/bin/planekeeper watch\nRestart=always\n"
-OBJECTS = [("configmaps", name) for name in ("coredns", "kube-proxy", "kubeadm-config", "kubelet-config")]
+CORE, RBAC = "/api/v1/namespaces/kube-system", "/apis/rbac.authorization.k8s.io/v1"
+MAPS = [f"{CORE}/configmaps/{name}" for name in ("coredns", "kube-proxy", "kubeadm-config", "kubelet-config")]
+DELETED = MAPS + [f"{CORE}/serviceaccounts/coredns", f"{CORE}/serviceaccounts/kube-proxy"] + [
+    f"{RBAC}/namespaces/kube-system/{kind}/{name}" for kind in ("roles", "rolebindings")
+    for name in ("kube-proxy", "kubeadm:nodes-kubeadm-config", "kubeadm:kubelet-config")]
+
 
 
 def main():
@@ -44,11 +48,12 @@ def main():
 
 
 def files(node, rounds):
-    """Static Pods' manifests and kubeconfigs change in one of three ways."""
-    folders = [node.path(MANIFESTS), node.path("/etc/kubernetes")]
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".yaml", ".conf") and path.name != "kubelet.conf"]
-    changes = [lambda path: path.unlink(), lambda path: path.chmod(0o666)]
-    return [drift(random.choice(paths), random.choice(changes)) for _ in range(rounds)]
+    """Modes of manifests and certificates change; kubeconfigs that nobody starts anew for are deleted."""
+    folders = [node.path(folder) for folder in (MANIFESTS, "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd")]
+    loosened = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".yaml", ".crt")]
+    deleted = [node.path(f"/etc/kubernetes/{name}.conf") for name in ("admin", "super-admin", "scheduler", "controller-manager")]
+    drifts = [(path, lambda path: path.chmod(0o666)) for path in loosened] + [(path, lambda path: path.unlink()) for path in deleted]
+    return [drift(*drifts[number % len(drifts)]) for number in range(rounds)]
 
 
 def drift(path, change):
@@ -65,24 +70,23 @@ def drift(path, change):
 
 
 def objects(node, rounds):
-    """ConfigMaps are deleted, or lose what is in them."""
+    """Objects are deleted, and ConfigMaps changed, in turn."""
     server = Server(node)
     times = []
     for number in range(rounds):
-        kind, name = OBJECTS[number % len(OBJECTS)]
-        path = f"/api/v1/namespaces/kube-system/{kind}/{name}"
-        before = json.loads(server.ask("GET", path)[1])["data"]
+        path = (MAPS if number % 2 else DELETED)[number // 2 % len(MAPS if number % 2 else DELETED)]
+        before = json.loads(server.ask("GET", path)[1]).get("data")
         begun = time.perf_counter()
         if number % 2:
-            server.ask("DELETE", path)
-        else:
             server.ask("PATCH", path, json.dumps({"data": dict.fromkeys(before, "drift")}))
+        else:
+            server.ask("DELETE", path)
         while True:
             status, body = server.ask("GET", path)
             if status == 200 and json.loads(body).get("data") == before:
                 break
             if time.perf_counter() - begun > 30:
-                sys.exit(f"bench: {name} was not repaired")
+                sys.exit(f"bench: {path} was not repaired")
         times.append((time.perf_counter() - begun) * 1000)
         time.sleep(PACE * 4)
     return times
@@ -109,7 +113,7 @@ class Server:
 
 def idle(node):
     """Prints the memory and the processor time of a watch that has nothing to do."""
-    seconds = 20
+    seconds = 10
     first = ticks(node)
     time.sleep(seconds)
     status = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/status").stdout
