@@ -8,7 +8,7 @@
 mod commands;
 mod etcd;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod hostname;
 mod ignore;
 mod ipvs;
@@ -75,6 +75,11 @@ impl Finding {
 
     fn error(found: impl Into<String>, needed: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { status: Status::Error, ..Self::warning(found, needed, mend) }
+    }
+
+    /// What could not be found out.
+    fn unknown(why: impl Into<String>, needed: impl Into<String>) -> Self {
+        Self::error(why, needed, "mend what hinders the check, and run it again")
     }
 
     /// A check that did not answer in time.
@@ -207,7 +212,7 @@ pub fn checks(cluster: &Cluster) -> Vec<Check> {
         Check::new("Mem", Group::Host, system::memory),
         Check::new("Swap", Group::Host, system::swap),
         Check::new("Hostname", Group::Host, hostname::hostname),
-        Check::new("KubernetesVersion", Group::Host, release::supported),
+        Check::new(release::ID, Group::Host, release::supported),
         Check::new("SystemVerification", Group::Kernel, kernel::os_and_release),
         Check::new("SystemVerification", Group::Kernel, kernel::options),
         Check::new("SystemVerification", Group::Kernel, system::cgroups),
@@ -274,6 +279,13 @@ impl Report {
             Outcome { id, group, finding, ignored }
         };
         Self { outcomes: grouped.into_iter().map(outcome).collect(), unknown: Vec::new() }
+    }
+
+    /// Of a configuration that wants a release which this build does not know: nothing else can be checked then.
+    #[must_use]
+    pub fn of_unknown_release(found: &str) -> Self {
+        let finding = release::unknown(found);
+        Self::new(vec![(release::ID.to_owned(), Group::Host, finding)], &Ignore::default())
     }
 
     /// No check failed. Warnings are no reason to stop.

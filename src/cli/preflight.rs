@@ -24,13 +24,21 @@ const WIDTH: usize = 110;
 /// The phase of kubeadm that these checks are, which `skipPhases` may name.
 const PHASE: &str = "preflight";
 
+/// The field whose value is a check of its own.
+const RELEASE: &str = "ClusterConfiguration.kubernetesVersion";
+
 /// `preflight`.
 ///
 /// # Errors
 /// The configuration is invalid, or the system gives no threads.
 pub fn preflight(config: &Path, ignoring: &Ignoring, format: Format) -> Result<Exit, Failure> {
-    let cluster = configuration::load(config)?.loaded.cluster;
-    let report = checks(&cluster, ignoring)?;
+    let report = match configuration::try_load(config)? {
+        Ok(configuration) => checks(&configuration.loaded.cluster, ignoring)?,
+        Err(problems) => match &problems[..] {
+            [problem] if problem.field == RELEASE => Report::of_unknown_release(&problem.message),
+            _ => return Err(configuration::invalid(configuration::listed(&problems))),
+        },
+    };
     match format {
         Format::Json => output::print_json(&to_json(&report))?,
         Format::Text => output::print(&to_text(&report))?,
@@ -144,11 +152,17 @@ pub fn to_text(report: &Report) -> String {
         groups.dedup();
         for group in groups {
             let of_group = report.with(status).filter(|outcome| outcome.group == group);
-            let ids: Vec<&str> = of_group.map(|outcome| outcome.id.as_str()).collect();
+            let ids: Vec<&str> = of_group.map(|outcome| short(&outcome.id)).collect();
             show(&mut out, (self::status(status), colour), group.name(), &wrapped(&ids));
         }
     }
     out + &faults(report) + &summary(report)
+}
+
+/// An identifier without a beginning that says little in its group. What is not well has its whole identifier.
+fn short(id: &str) -> &str {
+    let beginnings = ["FileExisting-", "FileAvailable--etc-kubernetes-manifests-", "FileContent--proc-sys-"];
+    beginnings.iter().find_map(|beginning| id.strip_prefix(beginning)).unwrap_or(id)
 }
 
 /// What is not well, the worst last; empty where all is.
@@ -206,4 +220,52 @@ fn summary(report: &Report) -> String {
 
 fn counted(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture;
+    use crate::preflight::fake::Fake;
+
+    /// A host with a few faults, of which one is to be ignored.
+    fn faulty() -> Report {
+        let mut fake = Fake { processors: 1, ..Fake::healthy() };
+        fake.write("/proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 4194300 0 -2\n");
+        fake.listens("0.0.0.0", 6443, "nginx", "/system.slice/nginx.service");
+        fake.set_unit("firewalld", "active", "enabled");
+        fake.lacks_command("crictl");
+        fake.report(fixture(), &Ignore::new(&["NumCPU".to_owned()]))
+    }
+
+    /// Compares with what is kept in `tests/cli/`; see there how it is written anew.
+    fn compare(name: &str, said: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(name);
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        if said != kept && std::env::var_os("UPDATE_CLI").is_some() {
+            std::fs::write(&path, said).unwrap();
+        }
+        assert_eq!(said, kept, "{}", path.display());
+    }
+
+    #[test]
+    fn a_person_sees_at_a_glance_what_is_well_and_reads_last_what_is_worst() {
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        let healthy = Fake::healthy().report(fixture(), &Ignore::default());
+        compare("preflight.txt", &plain(&format!("{}\n{}", to_text(&healthy), to_text(&faulty()))));
+    }
+
+    #[test]
+    fn a_program_reads_each_check_with_its_finding() {
+        compare("preflight.json", &format!("{:#}\n", to_json(&faulty())));
+    }
+
+    #[test]
+    fn a_plan_shows_what_is_not_well_and_nothing_of_what_is() {
+        assert_eq!(faults(&Fake::healthy().report(fixture(), &Ignore::default())), "");
+        let ids = faulty().outcomes.into_iter().filter(|outcome| outcome.finding.status >= Status::Warning);
+        let text = faults(&faulty());
+        assert_eq!(ids.filter(|outcome| text.contains(&outcome.id)).count(), 4, "{text}");
+        assert!(!text.contains("Hostname"), "{text}");
+    }
 }

@@ -32,7 +32,7 @@ fn certificates(scene: &Scene) -> Finding {
             "the files that etcd.external names",
             format!("copy it from the etcd cluster: {path}"),
         ),
-        Err(why) => Finding::error(why, "the files that etcd.external names", ""),
+        Err(why) => Finding::unknown(why, "the files that etcd.external names"),
     };
     Finding::together(&paths.map(look).collect::<Vec<_>>())
 }

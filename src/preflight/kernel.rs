@@ -47,12 +47,18 @@ pub(super) fn numbers(release: &str) -> Option<(u32, u32)> {
 pub(super) fn os_and_release(scene: &Scene) -> Finding {
     match scene.machine.read(OS) {
         Ok(Some(os)) if os.trim() == "Linux" => {}
-        Ok(os) => return Finding::error(format!("the system is {:?}", os.unwrap_or_default().trim()), "Linux", ""),
-        Err(why) => return Finding::error(why, "Linux", ""),
+        Ok(os) => {
+            return Finding::error(
+                format!("the system is {:?}", os.unwrap_or_default().trim()),
+                "Linux",
+                "run planekeeper on Linux",
+            );
+        }
+        Err(why) => return Finding::unknown(why, "Linux"),
     }
     let release = match release(scene) {
         Ok(release) => release,
-        Err(why) => return Finding::warning(why, "a kernel whose release is known", ""),
+        Err(why) => return Finding::unknown(why, "a kernel whose release is known"),
     };
     match numbers(&release) {
         Some((5, 4 | 10 | 15) | (6.., _)) => Finding::ok(format!("Linux {release}")),

@@ -9,6 +9,9 @@ use crate::preflight::{Check, Finding, Group, Scene, in_identifier, local_etcd};
 const COMPONENTS: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
 
 /// What is said of a control plane that somebody else set up.
+const THEIRS: &str = "a bare host, or a control plane that is as configured";
+
+/// How it goes on there.
 const ADOPT: &str = "planekeeper reconcile takes it over where it is as configured, and changes it with --adopt";
 
 /// kubeadm asks for etcd's manifest too where etcd is external.
@@ -32,12 +35,14 @@ pub(super) fn checks(cluster: &Cluster) -> Vec<Check> {
 fn manifest(scene: &Scene, path: &str) -> Finding {
     let mend = format!("if nobody needs it: rm {path}");
     match (scene.machine.exists(path), scene.standing) {
-        (Err(why), _) => Finding::error(why, "a file that can be read, or none", ""),
+        (Err(why), _) => Finding::unknown(why, "a file that can be read, or none"),
         (Ok(false), _) => Finding::ok("not there"),
         (Ok(true), Standing::Ours) => Finding::ok("planekeeper's own"),
-        (Ok(true), Standing::Others) => {
-            Finding::warning(format!("{path} is there, of a control plane that planekeeper did not set up"), "", ADOPT)
-        }
+        (Ok(true), Standing::Others) => Finding::warning(
+            format!("{path} is there, of a control plane that planekeeper did not set up"),
+            THEIRS,
+            ADOPT,
+        ),
         (Ok(true), Standing::Bare) => Finding::error(format!("{path} is there"), "no such file", mend),
     }
 }
@@ -46,7 +51,7 @@ fn manifest(scene: &Scene, path: &str) -> Finding {
 fn strays(scene: &Scene) -> Finding {
     let names = match scene.machine.names(MANIFESTS) {
         Ok(names) => names.unwrap_or_default(),
-        Err(why) => return Finding::error(why, "a folder that can be read, or none", ""),
+        Err(why) => return Finding::unknown(why, "a folder that can be read, or none"),
     };
     let own = |name: &String| COMPONENTS.iter().any(|component| *name == format!("{component}.yaml"));
     let others: Vec<String> = names.into_iter().filter(|name| !name.starts_with('.') && !own(name)).collect();
@@ -74,13 +79,13 @@ fn data(scene: &Scene, path: &str) -> Finding {
     let needed = "no such folder, or an empty one";
     let names = match scene.machine.names(path) {
         Ok(names) => names.unwrap_or_default(),
-        Err(why) => return Finding::error(why, needed, ""),
+        Err(why) => return Finding::unknown(why, needed),
     };
     let found = format!("{path} is not empty: {}", names.first().map_or("", String::as_str));
     match scene.standing {
         _ if names.is_empty() => Finding::ok("empty"),
         Standing::Ours if names.iter().any(|name| name == "member") => Finding::ok("this etcd's own"),
-        Standing::Others => Finding::warning(found, "", ADOPT),
+        Standing::Others => Finding::warning(found, THEIRS, ADOPT),
         _ => Finding::error(found, needed, format!("if nobody needs it: mv {path} {path}.old")),
     }
 }

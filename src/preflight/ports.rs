@@ -90,7 +90,7 @@ fn free(scene: &Scene, port: &Port) -> Finding {
         Wants::Kubelet => "kubelet",
     };
     let needed = format!("TCP port {} free for {name}", port.number);
-    let cannot_tell = |why: String| Finding::error(why, needed.clone(), "");
+    let cannot_tell = |why: String| Finding::unknown(why, needed.clone());
     for address in &port.addresses {
         match scene.machine.has_address(*address) {
             Ok(true) => {}

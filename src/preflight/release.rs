@@ -23,17 +23,21 @@ pub(super) fn service_id(kubeadm: u32, service: &str) -> String {
     }
 }
 
-/// The release is one that this build knows.
+/// The identifier of the check of the release.
+pub(super) const ID: &str = "KubernetesVersion";
+
+/// The release is one that this build knows. The configuration of another is refused before.
 pub(super) fn supported(scene: &Scene) -> Finding {
     let version = scene.cluster.version;
+    match crate::versions::release(version) {
+        Some(_) => Finding::ok(version.to_string()),
+        None => unknown(&format!("{version} is not a release that this planekeeper knows")),
+    }
+}
+
+/// It is not.
+pub(super) fn unknown(found: &str) -> Finding {
     let [oldest, .., newest] = &RELEASES;
     let needed = format!("v1.{} to v1.{}", oldest.minor, newest.minor);
-    if crate::versions::release(version).is_some() {
-        return Finding::ok(version.to_string());
-    }
-    Finding::error(
-        format!("{version} is not a release that this planekeeper knows"),
-        needed,
-        "set kubernetesVersion, or install a planekeeper that knows it",
-    )
+    Finding::error(found, needed, "set kubernetesVersion, or install a planekeeper that knows it")
 }

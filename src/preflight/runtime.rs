@@ -113,7 +113,11 @@ fn docker_version(version: &str) -> Finding {
         _ if DOCKER_VALIDATED.iter().any(|known| version.starts_with(known)) => {
             Finding::ok(format!("Docker {version}"))
         }
-        Some(17..) => Finding::warning(format!("Docker {version} was not validated with Kubernetes"), needed, ""),
+        Some(17..) => Finding::warning(
+            format!("Docker {version} was not validated with Kubernetes"),
+            needed,
+            "test it, or install one that was",
+        ),
         _ => Finding::error(format!("Docker {version:?} is not supported"), needed, "install a newer Docker"),
     }
 }

@@ -36,7 +36,7 @@ fn disabled(unit: &Unit) -> bool {
 fn kubelet(scene: &Scene) -> Finding {
     let needed = "a service of systemd, so that the kubelet runs";
     match unit(scene, "kubelet") {
-        Err(why) => Finding::error(why, needed, ""),
+        Err(why) => Finding::unknown(why, needed),
         Ok(None) => Finding::error("there is no kubelet.service", needed, "install the package kubelet"),
         Ok(Some(unit)) if unit.enabled.starts_with("masked") => {
             Finding::error("kubelet.service is masked", needed, "systemctl unmask kubelet.service")

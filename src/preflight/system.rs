@@ -25,7 +25,7 @@ pub(super) fn processors(scene: &Scene) -> Finding {
     match scene.machine.processors() {
         Ok(count) if count >= PROCESSORS_MIN => Finding::ok(count.to_string()),
         Ok(count) => Finding::error(format!("{count} processor"), needed, "give the host more processors"),
-        Err(why) => Finding::error(why, needed, ""),
+        Err(why) => Finding::unknown(why, needed),
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn memory(scene: &Scene) -> Finding {
     match scene.machine.memory().map(|bytes| bytes >> 20) {
         Ok(found) if found >= MEMORY_MIN => Finding::ok(format!("{found} MiB")),
         Ok(found) => Finding::error(format!("{found} MiB of memory"), needed, "give the host more memory"),
-        Err(why) => Finding::error(why, needed, ""),
+        Err(why) => Finding::unknown(why, needed),
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn memory(scene: &Scene) -> Finding {
 pub(super) fn swap(scene: &Scene) -> Finding {
     let text = match scene.machine.read("/proc/swaps") {
         Ok(text) => text.unwrap_or_default(),
-        Err(why) => return Finding::warning(why, "swap off", ""),
+        Err(why) => return Finding::unknown(why, "swap off"),
     };
     let areas: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     if areas.is_empty() {
@@ -97,7 +97,7 @@ pub(super) fn cgroups(scene: &Scene) -> Finding {
     };
     let mount = match unified(scene) {
         Ok(mount) => mount,
-        Err(why) => return Finding::error(why, "control groups", ""),
+        Err(why) => return Finding::unknown(why, "control groups"),
     };
     match mount {
         Some(mount) => controllers_v2(scene, &mount),
@@ -112,7 +112,7 @@ fn v1(scene: &Scene, kubelet: Version) -> Finding {
         return Finding::warning(found, needed, boot);
     }
     if fails(&scene.cluster, "failCgroupV1", "fail-cgroupv1") {
-        let found = format!("control groups v1, on which kubelet {kubelet} does not start");
+        let found = format!("control groups v1, on which kubelet {kubelet} by itself does not start");
         return Finding::error(found, needed, format!("{boot}; or set failCgroupV1: false in KubeletConfiguration"));
     }
     Finding::warning(format!("{found}; failCgroupV1: false allows them"), needed, boot)
@@ -121,7 +121,7 @@ fn v1(scene: &Scene, kubelet: Version) -> Finding {
 fn controllers_v1(scene: &Scene) -> Finding {
     let text = match scene.machine.read("/proc/cgroups") {
         Ok(text) => text.unwrap_or_default(),
-        Err(why) => return Finding::error(why, "control groups' controllers", ""),
+        Err(why) => return Finding::unknown(why, "control groups' controllers"),
     };
     let fields =
         text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -136,7 +136,7 @@ fn controllers_v1(scene: &Scene) -> Finding {
 fn controllers_v2(scene: &Scene, mount: &str) -> Finding {
     let text = match scene.machine.read(&format!("{mount}/cgroup.controllers")) {
         Ok(text) => text.unwrap_or_default(),
-        Err(why) => return Finding::error(why, "control groups' controllers", ""),
+        Err(why) => return Finding::unknown(why, "control groups' controllers"),
     };
     let enabled: Vec<&str> = text.split_whitespace().collect();
     let found = judge(&CONTROLLERS_V2, &["hugetlb", "io"], &enabled, "control groups v2");

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::cluster::ExternalEtcd;
 use crate::host::api::{Unreachable, client};
+use crate::host::root_cause;
 use crate::pki;
 
 /// How long an endpoint may take.
@@ -31,7 +32,10 @@ pub(super) fn version(runtime: &Handle, endpoint: &str, etcd: &ExternalEtcd) -> 
         config.auth_info.client_key = Some(etcd.key_file.clone());
     }
     let entered = runtime.enter();
-    let client = Client::try_from(config).map_err(|error| error.to_string())?;
+    let client = Client::try_from(config).map_err(|error| {
+        let why = root_cause(&error);
+        format!("cannot use {} with {} and {}: {why}", etcd.cert_file, etcd.key_file, etcd.ca_file)
+    })?;
     drop(entered);
     let asked = async {
         let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
