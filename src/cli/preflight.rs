@@ -32,22 +32,33 @@ const RELEASE: &str = "ClusterConfiguration.kubernetesVersion";
 /// # Errors
 /// The configuration is invalid, or the system gives no threads.
 pub fn preflight(config: &Path, ignoring: &Ignoring, format: Format) -> Result<Exit, Failure> {
-    let report = match configuration::try_load(config)? {
-        Ok(configuration) => checks(&configuration.loaded.cluster, ignoring)?,
-        Err(problems) => match &problems[..] {
-            [problem] if problem.field == RELEASE => Report::of_unknown_release(&problem.message),
-            _ => return Err(configuration::invalid(configuration::listed(&problems))),
-        },
+    let problems = match configuration::try_load(config)? {
+        Ok(configuration) => {
+            let report = checks(&configuration.loaded.cluster, ignoring)?;
+            print(&report, format)?;
+            return Ok(match report.passed() {
+                true => Exit::Done,
+                false if report.not_permitted() => Exit::NotPermitted,
+                false => Exit::Failed,
+            });
+        }
+        Err(problems) => problems,
     };
-    match format {
-        Format::Json => output::print_json(&to_json(&report))?,
-        Format::Text => output::print(&to_text(&report))?,
+    match &problems[..] {
+        [problem] if problem.field == RELEASE => {
+            output::error(&configuration::listed(&problems));
+            print(&Report::of_unknown_release(&problem.message), format)?;
+            Ok(Exit::InvalidConfiguration)
+        }
+        _ => Err(configuration::invalid(configuration::listed(&problems))),
     }
-    Ok(match report.passed() {
-        true => Exit::Done,
-        false if report.not_permitted() => Exit::NotPermitted,
-        false => Exit::Failed,
-    })
+}
+
+fn print(report: &Report, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => output::print_json(&to_json(report)),
+        Format::Text => output::print(&to_text(report)),
+    }
 }
 
 fn checks(cluster: &Cluster, ignoring: &Ignoring) -> Result<Report, Failure> {
@@ -104,7 +115,7 @@ impl<'a> Gate<'a> {
         }
         match self.format {
             Format::Json => output::print_json(&to_json(&report))?,
-            Format::Text => output::print(&faults(&report))?,
+            Format::Text => output::print(&faults(&report))?, // what is well is no reason
         }
         output::error(&format!(
             "the host is not ready: {}. Nothing was changed; an error that is none here is ignored with --ignore-preflight-errors={}",

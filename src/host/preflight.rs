@@ -149,7 +149,12 @@ impl Machine for ThisMachine {
     }
 
     fn names(&self, folder: &str) -> Result<Option<Vec<String>>, String> {
-        let Some(entries) = absent(fs::read_dir(folder)).map_err(failed(folder))? else { return Ok(None) };
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // A file in its place too is told.
+            Err(error) => return Err(failed(folder)(error)),
+        };
         let names: io::Result<Vec<String>> =
             entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();
         let mut names = names.map_err(failed(folder))?;
@@ -202,7 +207,7 @@ impl Machine for ThisMachine {
     fn unit(&self, name: &str) -> Result<Option<Unit>, String> {
         let unit = self.systemd.unit(name).map_err(|error| chain(&error))?;
         let known = unit.load_state != "not-found";
-        Ok(known.then_some(Unit { active: unit.active_state, enabled: unit.unit_file_state }))
+        Ok(known.then_some(Unit { active: unit.active_state, enabled: unit.unit_file_state, pid: unit.main_pid }))
     }
 
     fn runtime(&self) -> Result<Runtime, String> {

@@ -103,7 +103,7 @@ impl Fake {
     }
 
     pub(crate) fn set_unit(&mut self, service: &str, active: &str, enabled: &str) {
-        let unit = Unit { active: active.to_owned(), enabled: enabled.to_owned() };
+        let unit = Unit { active: active.to_owned(), enabled: enabled.to_owned(), pid: None };
         self.units.insert(format!("{service}.service"), unit);
     }
 

@@ -74,10 +74,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// It belongs to a Pod that the kubelet runs, whatever its cgroup driver.
+    /// It belongs to a container of the kubelet's, by its control group: the kubelet's own folder for Pods or, where it was told to make
+    /// none, the container runtime's for containers.
     #[must_use]
     pub fn of_pod(&self) -> bool {
-        self.cgroup.contains("kubepods")
+        ["kubepods", "cri-containerd", "/k8s.io/", "crio-"].iter().any(|part| self.cgroup.contains(part))
     }
 
     /// The service of systemd that it belongs to.
@@ -101,6 +102,8 @@ pub struct Unit {
     pub active: String,
     /// `enabled`, `disabled`, `static`, `masked`; empty where there is no unit file.
     pub enabled: String,
+    /// Its main process, where it runs.
+    pub pid: Option<u32>,
 }
 
 /// A container runtime.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::Value;
 
 use crate::cluster::{Arg, Cluster};
+use crate::desired::live::KUBELET;
 use crate::preflight::machine::{Listener, Process};
 use crate::preflight::standing::Standing;
 use crate::preflight::{Check, Finding, Group, Scene, local_etcd, release};
@@ -144,6 +145,12 @@ fn clashes(listener: &Listener, port: &Port) -> bool {
 fn ours(scene: &Scene, port: &Port, process: &Process) -> bool {
     match port.wants {
         Wants::StaticPod(name) => scene.standing != Standing::Bare && process.program == name && process.of_pod(),
-        Wants::Kubelet => process.program == "kubelet" && process.service() == Some("kubelet.service"),
+        Wants::Kubelet => process.program == "kubelet" && is_kubelet(scene, process),
     }
+}
+
+/// By its control group or, where it was told to move to another, by its number.
+fn is_kubelet(scene: &Scene, process: &Process) -> bool {
+    let unit = || scene.machine.unit(KUBELET).ok().flatten();
+    process.service() == Some(KUBELET) || unit().is_some_and(|unit| unit.pid == Some(process.pid))
 }

@@ -85,4 +85,5 @@ fn this_machine_answers() {
     assert_eq!(this.read("/no/such/file"), Ok(None));
     assert_eq!(this.names("/no/such/folder"), Ok(None));
     assert!(this.exists("/proc").unwrap());
+    assert!(this.names("/proc/version").unwrap_err().contains("/proc/version"), "a file is no folder");
 }

@@ -65,6 +65,21 @@ fn a_converged_host_passes_and_a_half_converged_one_does() {
 }
 
 #[test]
+fn a_kubelet_and_pods_are_known_where_the_kubelet_was_told_of_other_control_groups() {
+    finds([], |fake, _| {
+        converged(fake);
+        remember(fake);
+        for listener in &mut fake.listeners {
+            let process = listener.process.as_mut().unwrap();
+            process.cgroup =
+                if process.program == "kubelet" { "0::/mine".to_owned() } else { "0::/k8s.io/1f".to_owned() };
+        }
+        fake.units.get_mut("kubelet.service").unwrap().pid = Some(812);
+    });
+    finds([("Port-10250", Error, "kubelet (process 812)")], |fake, _| fake.listens("::", 10250, "kubelet", "/mine"));
+}
+
+#[test]
 fn on_a_converged_host_another_programs_port_and_data_are_faults_still() {
     finds([("Port-10259", Error, "nginx")], |fake, _| {
         converged(fake);
