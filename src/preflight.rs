@@ -189,6 +189,9 @@ impl Check {
     }
 }
 
+/// The command whose output several checks go by.
+pub const KUBELET_VERSION: [&str; 2] = ["kubelet", "--version"];
+
 /// The identifier of the check that comes before all others.
 pub const ROOT: &str = "IsPrivilegedUser";
 

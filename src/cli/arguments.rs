@@ -48,7 +48,7 @@ Examples:
 
 Exit codes:
    0  done, or nothing to do
-   1  failed, held or refused
+   1  failed, held or refused; the host is not ready
    2  plan --detailed-exitcode only: there are changes
   64  wrong call
   75  another planekeeper works on this host

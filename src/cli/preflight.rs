@@ -117,13 +117,20 @@ impl<'a> Gate<'a> {
             Format::Json => output::print_json(&to_json(&report))?,
             Format::Text => output::print(&faults(&report))?, // what is well is no reason
         }
-        output::error(&format!(
-            "the host is not ready: {}. Nothing was changed; an error that is none here is ignored with --ignore-preflight-errors={}",
-            counted(report.with(Status::Error).count(), "preflight error"),
-            report.with(Status::Error).map(|outcome| outcome.id.as_str()).collect::<Vec<_>>().join(","),
-        ));
+        output::error(&format!("{}. Nothing was changed; {}", not_ready(&report), ignore_hint(&report)));
         Ok(false)
     }
+}
+
+/// In one line, that reconcile would not go on.
+#[must_use]
+pub fn not_ready(report: &Report) -> String {
+    format!("the host is not ready: {}", counted(report.with(Status::Error).count(), "preflight error"))
+}
+
+fn ignore_hint(report: &Report) -> String {
+    let ids: Vec<&str> = report.with(Status::Error).map(|outcome| outcome.id.as_str()).collect();
+    format!("an error that is none here is ignored with --ignore-preflight-errors={}", ids.join(","))
 }
 
 /// For programs: `planekeeper.dev/v1alpha1`, stable.

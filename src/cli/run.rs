@@ -335,6 +335,9 @@ pub fn plan(
     if format == Format::Text || preflight.is_none() {
         print_plan(&context, &plan, format)?;
     }
+    if let Some(report) = preflight.filter(|_| !passed) {
+        output::error(&format!("{}, shown first; reconcile would change nothing", preflight::not_ready(&report)));
+    }
     Ok(match (plan.settled() && passed, detailed && plan.changes().next().is_some()) {
         (false, _) => Exit::Failed,
         (true, true) => Exit::Changes,

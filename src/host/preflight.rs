@@ -9,8 +9,8 @@ use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::host::cri::Cri;
 use crate::host::systemd::Systemd;
 use crate::host::{chain, machine};
 use crate::preflight::machine::{Listener, Machine, Runtime, Unit};
-use crate::preflight::{self, Finding, Ignore, Report, Scene};
+use crate::preflight::{self, Finding, Ignore, KUBELET_VERSION, Report, Scene};
 
 /// How long all checks together may take. Each question has its own, shorter bound, but for files, which may be on a file system that
 /// hangs.
@@ -42,6 +42,11 @@ const READ_MAX: u64 = 4 << 20;
 /// The system gives no threads.
 pub fn run(cluster: &Cluster, ignore: &Ignore) -> io::Result<Report> {
     let this = ThisMachine::new(cluster)?;
+    if this.is_root() {
+        // The longest of all answers: it is under way while the other checks begin.
+        let outputs = Arc::clone(&this.outputs);
+        thread::Builder::new().spawn(move || outputs.of(&KUBELET_VERSION))?;
+    }
     Ok(run_on(Box::new(this), cluster.clone(), ignore, ALL))
 }
 
@@ -77,8 +82,8 @@ fn run_on(machine: Box<dyn Machine>, cluster: Cluster, ignore: &Ignore, limit: D
 struct ThisMachine {
     cri: Cri,
     systemd: Systemd,
-    outputs: output::Outputs,
-    listeners: OnceLock<Result<Vec<Listener>, String>>,
+    outputs: Arc<output::Outputs>,
+    listeners: listeners::Listeners,
     tokio: Tokio,
 }
 
@@ -88,8 +93,8 @@ impl ThisMachine {
         Ok(Self {
             cri: Cri::new(&cluster.node.cri_socket, tokio.handle().clone()),
             systemd: Systemd::new(tokio.handle().clone()),
-            outputs: output::Outputs::default(),
-            listeners: OnceLock::new(),
+            outputs: Arc::default(),
+            listeners: listeners::Listeners::default(),
             tokio,
         })
     }
@@ -174,8 +179,8 @@ impl Machine for ThisMachine {
         self.outputs.of(words)
     }
 
-    fn listeners(&self) -> Result<Vec<Listener>, String> {
-        self.listeners.get_or_init(listeners::read_all).clone()
+    fn listeners(&self, port: u16) -> Result<Vec<Listener>, String> {
+        self.listeners.on(port)
     }
 
     /// Only an address of this machine can be bound to.

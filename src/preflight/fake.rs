@@ -158,8 +158,8 @@ impl Machine for Fake {
         self.outputs.get(&said).filter(|_| !self.silent).cloned().ok_or_else(|| format!("cannot run {said}"))
     }
 
-    fn listeners(&self) -> Result<Vec<Listener>, String> {
-        self.answer(self.listeners.clone())
+    fn listeners(&self, port: u16) -> Result<Vec<Listener>, String> {
+        self.answer(self.listeners.iter().filter(|listener| listener.port == port).cloned().collect())
     }
 
     fn has_address(&self, address: IpAddr) -> Result<bool, String> {

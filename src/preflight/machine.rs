@@ -30,8 +30,8 @@ pub trait Machine: Send + Sync {
     /// What a command prints. The same words are run once, however often they are asked for.
     fn output(&self, words: &[&str]) -> Result<String, String>;
 
-    /// Who listens on TCP ports.
-    fn listeners(&self) -> Result<Vec<Listener>, String>;
+    /// Who listens on a TCP port.
+    fn listeners(&self, port: u16) -> Result<Vec<Listener>, String>;
     /// Whether an address is one of this machine's.
     fn has_address(&self, address: IpAddr) -> Result<bool, String>;
     /// The addresses that a name resolves to.

@@ -106,7 +106,7 @@ fn free(scene: &Scene, port: &Port) -> Finding {
             Err(why) => return cannot_tell(why),
         }
     }
-    let listeners = match scene.machine.listeners() {
+    let listeners = match scene.machine.listeners(port.number) {
         Ok(listeners) => listeners,
         Err(why) => return cannot_tell(why),
     };
@@ -138,7 +138,7 @@ fn clashes(listener: &Listener, port: &Port) -> bool {
     let everywhere =
         |wanted: &IpAddr| listener.address.is_unspecified() && (listener.address.is_ipv6() || wanted.is_ipv4());
     let clash = |wanted: &IpAddr| *wanted == listener.address || everywhere(wanted);
-    listener.port == port.number && (port.addresses.is_empty() || port.addresses.iter().any(clash))
+    port.addresses.is_empty() || port.addresses.iter().any(clash)
 }
 
 /// Whether a process is the one that the port is for: the kubelet's service, or a Pod of the control plane that this host has.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Version};
-use crate::preflight::{Finding, Scene, kernel};
+use crate::preflight::{Finding, KUBELET_VERSION, Scene, kernel};
 
 /// The processors that a control plane needs, as kubeadm has it.
 const PROCESSORS_MIN: usize = 2;
@@ -173,7 +173,7 @@ fn judge(required: &[&str], optional: &[&str], enabled: &[&str], what: &str) -> 
 
 /// The version of the installed kubelet.
 fn kubelet(scene: &Scene) -> Result<Version, String> {
-    let said = scene.machine.output(&["kubelet", "--version"])?;
+    let said = scene.machine.output(&KUBELET_VERSION)?;
     // A pre-release counts as its release: v1.38.0-beta.1.
     let version = said.trim().strip_prefix("Kubernetes ").and_then(|version| version.split(['-', '+']).next());
     version

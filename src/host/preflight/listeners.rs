@@ -1,19 +1,38 @@
 //! Who listens on TCP ports: the kernel's table of sockets, and the processes that hold them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 
 use crate::preflight::machine::{Listener, Process};
 
 /// `TCP_LISTEN` in the kernel's table.
 const LISTEN: &str = "0A";
 
-/// All sockets that listen.
-///
-/// # Errors
-/// The kernel's table cannot be read. A process that cannot be looked at, or is gone, is left out.
-pub(super) fn read_all() -> Result<Vec<Listener>, String> {
+/// The sockets that listen, read when they are first asked for.
+#[derive(Default)]
+pub(super) struct Listeners {
+    sockets: OnceLock<Result<Vec<Socket>, String>>,
+    holders: OnceLock<BTreeMap<u64, Process>>,
+}
+
+impl Listeners {
+    /// Who listens on a port. Processes are looked at only where somebody does: a host has many, and each many files open.
+    ///
+    /// # Errors
+    /// The kernel's table cannot be read. A process that cannot be looked at, or is gone, is left out.
+    pub(super) fn on(&self, port: u16) -> Result<Vec<Listener>, String> {
+        let sockets = self.sockets.get_or_init(read_all).as_ref().map_err(Clone::clone)?;
+        let listener = |socket: &Socket| {
+            let holders = self.holders.get_or_init(|| holders(sockets));
+            Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() }
+        };
+        Ok(sockets.iter().filter(|socket| socket.port == port).map(listener).collect())
+    }
+}
+
+fn read_all() -> Result<Vec<Socket>, String> {
     let mut found = Vec::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         match fs::read_to_string(table) {
@@ -23,14 +42,7 @@ pub(super) fn read_all() -> Result<Vec<Listener>, String> {
             Err(error) => return Err(format!("cannot read {table}: {error}")),
         }
     }
-    let mut holders: BTreeMap<u64, Option<Process>> = found.iter().map(|socket| (socket.inode, None)).collect();
-    hold(&mut holders);
-    let listener = |socket: Socket| Listener {
-        address: socket.address,
-        port: socket.port,
-        process: holders.get(&socket.inode).cloned().flatten(),
-    };
-    Ok(found.into_iter().map(listener).collect())
+    Ok(found)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -67,22 +79,24 @@ fn address_of(hex: &str) -> Option<IpAddr> {
     Some(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical())
 }
 
-/// Finds the processes that hold sockets. systemd holds those that it starts services by: the service counts.
-fn hold(holders: &mut BTreeMap<u64, Option<Process>>) {
-    let Ok(entries) = fs::read_dir("/proc") else { return };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    for pid in pids {
+/// The processes that hold sockets, by the sockets' inodes. systemd holds those that it starts services by: the service counts.
+fn holders(sockets: &[Socket]) -> BTreeMap<u64, Process> {
+    let wanted: BTreeSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
+    let mut holders: BTreeMap<u64, Process> = BTreeMap::new();
+    let Ok(entries) = fs::read_dir("/proc") else { return holders };
+    for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()) {
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
         for file in files.filter_map(Result::ok) {
             let target = fs::read_link(file.path()).unwrap_or_default();
             let inode =
                 target.to_str().and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-            let Some(holder) = inode.and_then(|inode: u64| holders.get_mut(&inode)) else { continue };
-            if holder.as_ref().is_none_or(|holder| holder.pid == 1) {
-                *holder = Some(process(pid));
+            let Some(inode) = inode.filter(|inode| wanted.contains(inode)) else { continue };
+            if holders.get(&inode).is_none_or(|holder| holder.pid == 1) {
+                holders.insert(inode, process(pid));
             }
         }
     }
+    holders
 }
 
 fn process(pid: u32) -> Process {

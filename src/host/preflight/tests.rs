@@ -53,8 +53,8 @@ fn who_listens_is_read_from_the_kernels_table() {
 fn this_process_is_found_behind_a_port_that_it_listens_on() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let local = socket.local_addr().unwrap();
-    let found = listeners::read_all().unwrap();
-    let ours = found.iter().find(|listener| (listener.address, listener.port) == (local.ip(), local.port())).unwrap();
+    let found = listeners::Listeners::default().on(local.port()).unwrap();
+    let ours = found.iter().find(|listener| listener.address == local.ip()).unwrap();
     let process = ours.process.as_ref().unwrap();
     assert_eq!(process.pid, std::process::id());
     assert!(process.program.starts_with("planekeeper"), "{process:?}");
