@@ -115,12 +115,31 @@ pub fn reconcile<H: Host + ?Sized>(
     workers: usize,
     tell: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, ObserveError> {
+    go_on(host, cluster, last_good, workers, tell, look(host, cluster, last_good)?)
+}
+
+/// [`reconcile`], from a first look on that the caller has taken.
+///
+/// # Errors
+/// The facts of the host could not be read.
+pub fn go_on<H: Host + ?Sized>(
+    host: &H,
+    cluster: &Cluster,
+    last_good: Option<&Cluster>,
+    workers: usize,
+    tell: &(dyn Fn(Event<'_>) + Sync),
+    first: Pass,
+) -> Result<Report, ObserveError> {
+    let mut first = Some(first);
     let mut report = Report::default();
     // What was waited for in vain has had its time: a later pass does not wait for it again.
     let mut in_vain: BTreeMap<Id, String> = BTreeMap::new();
     let mut reached = BTreeSet::new();
     loop {
-        let pass = look(host, cluster, last_good)?;
+        let pass = match first.take() {
+            Some(pass) => pass,
+            None => look(host, cluster, last_good)?,
+        };
         report.passes += 1;
         if pass.plan.steps.is_empty() || report.passes == PASSES_MAX {
             // What could not be made durable before is tried once more.

@@ -33,6 +33,11 @@
 //! that is a disk or, for tests and for plans of what is not there yet, memory. [`pki`] and [`kubeconfig`] make and read keys,
 //! certificates and kubeconfigs over bytes.
 //!
+//! # Before the first change
+//!
+//! [`preflight`] is kubeadm's checks of a host, each a small pure function over what a [`preflight::machine::Machine`] answers;
+//! [`host::preflight`] is this machine, and runs them side by side.
+//!
 //! # Back to bare
 //!
 //! [`reset`] says, from what was found on a host, what a reset does and in which order; [`host::reset`] looks and does it. It shares
@@ -66,6 +71,7 @@ pub mod origin;
 pub mod patch;
 pub mod pki;
 pub mod plan;
+pub mod preflight;
 pub mod problem;
 pub mod quantity;
 pub mod record;

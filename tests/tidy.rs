@@ -20,6 +20,7 @@ const PURE: [&str; 22] = [
     "patch",
     "pki",
     "plan",
+    "preflight",
     "problem",
     "quantity",
     "record",
