@@ -230,7 +230,9 @@ impl Machine for ThisMachine {
     }
 
     fn has_image(&self, reference: &str) -> Result<bool, String> {
-        self.cri.image(reference).map(|image| image.is_some()).map_err(|error| chain(&error))
+        let mut answers = self.cri.images_of(&[reference]);
+        let answer = answers.pop().unwrap_or(Ok(None));
+        answer.map(|image| image.is_some()).map_err(|error| chain(&error))
     }
 
     fn etcd_version(&self, endpoint: &str, external: &ExternalEtcd) -> Result<String, String> {
