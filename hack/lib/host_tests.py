@@ -91,9 +91,10 @@ def tests():
     import tests_adoption
     import tests_faults
     import tests_kill
+    import tests_preflight
     import tests_reset
     import tests_way_up
-    modules = (tests_kill, tests_way_up, tests_adoption, tests_faults, tests_reset)
+    modules = (tests_kill, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset)
     return {name: function for module in modules for name, function in module.TESTS.items()}
 
 

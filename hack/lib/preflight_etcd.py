@@ -15,7 +15,8 @@ new ca -x509 -out ca.crt
 new other-ca -x509 -out other-ca.crt
 new nobody -out /dev/null
 for name in server client; do
-  new $name -addext subjectAltName=IP:127.0.0.1 | openssl x509 -req -CA ca.crt -CAkey ca.key -copy_extensions copy -out $name.crt 2>/dev/null
+  new $name -addext subjectAltName=IP:127.0.0.1 |
+    openssl x509 -req -CA ca.crt -CAkey ca.key -copy_extensions copy -out $name.crt 2>/dev/null
 done
 """
 # A real one, and an old one as far as preflight sees it: what says its version, to those who have a certificate.

@@ -4,10 +4,12 @@ import re
 import preflight
 import preflight_etcd
 import preflight_faults
-from node import expect
+from node import CONFIGURATION, differences, expect
 
 SECONDS_TO_MAKE = 30
-# What kubeadm finds on a host that is converged, since it is: there is no bare host any more.
+WATCHED = ("/etc", "/usr/bin", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/planekeeper")
+EX_CONFIG = 78  # of sysexits.h
+# What kubeadm finds wherever there is a control plane.
 OF_A_CONTROL_PLANE = re.compile(r"Port-\d+|FileAvailable-.+|DirAvailable-.+")
 
 
@@ -15,6 +17,21 @@ def faults(test):
     """The faults of a host with an etcd of its own."""
     node = test.node("a")
     all_found(test, node, preflight_faults.FAULTS)
+    with test.check("a host without a default route needs an address in the configuration, as with kubeadm"):
+        node.do("sed", "-i", "/advertiseAddress/d; s/localAPIEndpoint:/& {}/", CONFIGURATION)
+        node.do("ip", "route", "delete", "default")
+        said = node.do(*preflight.KUBEADM, exit=1).stderr
+        expect("no default routes found" in said, f"kubeadm says: {said}")
+        refuse(node, "advertiseAddress", "no default route")
+    with test.check("a release to come, of which kubeadm warns, is refused with the configuration"):
+        node.configure(version="1.99.0")
+        refuse(node, "kubernetesVersion", "v1.99.0")
+
+
+def refuse(node, *words):
+    """planekeeper does not come to its checks, and says why."""
+    said = node.do(*preflight.PLANEKEEPER, exit=EX_CONFIG).stderr
+    expect(all(word in said for word in words), f"it says nothing of {words}:\n{said}")
 
 
 def etcd(test):
@@ -29,8 +46,13 @@ def all_found(test, node, faults):
         theirs, ours = preflight.kubeadm(node), preflight.planekeeper(node)
         expect(theirs.passed and ours.passed, f"kubeadm:\n{theirs}\nplanekeeper:\n{ours}")
         none_escapes(theirs, ours)
+    with test.check("preflight touches no file"):
+        before = node.files(*WATCHED)
+        preflight.planekeeper(node)
+        after = node.files(*WATCHED)
+        expect(before == after, f"files have changed:\n{differences(before, after)}")
     for fault in faults:
-        with test.check(f"{fault.name}: {', '.join(fault.both | fault.ours) or 'nothing'}"):
+        with test.check(f"{'found' if fault.both | fault.ours else 'no fault'}: {fault.name}"):
             found(node, fault, theirs, ours)
     with test.check("without its faults the host is healthy again"):
         node.configure()
@@ -45,7 +67,7 @@ def found(node, fault, theirs_healthy, ours_healthy):
     node.do("bash", "-ec", fault.make, timeout=SECONDS_TO_MAKE)
     theirs, ours = preflight.kubeadm(node, fault.below), preflight.planekeeper(node, fault.below)
     node.do("bash", "-ec", fault.undo, timeout=SECONDS_TO_MAKE)
-    none_escapes(theirs, ours, besides=fault.theirs)
+    none_escapes(theirs, ours, besides=fault.theirs.keys() - fault.both.keys())
     as_expected("kubeadm", theirs, theirs_healthy, {name: (status, ()) for name, (status, _) in (fault.both | fault.theirs).items()})
     as_expected("planekeeper", ours, ours_healthy, fault.both | fault.ours)
 
@@ -60,7 +82,9 @@ def as_expected(who, seen, healthy, expected):
     """What is found besides what is found on a healthy host is what is expected, with its status and its words."""
     new = seen.besides(healthy)
     identifiers = {finding.identifier for finding in new}
-    expect(identifiers == set(expected), f"{who} finds {identifiers}, not {set(expected)}:\n{seen}")
+    surprising, missing = identifiers - expected.keys() - healthy.identifiers(), expected.keys() - identifiers
+    expect(not surprising, f"{who} finds {surprising} too:\n{seen}")
+    expect(not missing, f"{who} does not find {missing}:\n{seen}")
     for identifier, (status, words) in expected.items():
         findings = [finding for finding in new if finding.identifier == identifier]
         text = "\n".join(map(str, findings))
@@ -68,8 +92,8 @@ def as_expected(who, seen, healthy, expected):
         expect(all(word in text for word in words), f"{who} says nothing of {words}:\n{text}")
 
 
-def passes_when_converged(node):
-    """On a converged host planekeeper's own files and ports are no fault; kubeadm finds nothing else that planekeeper does not."""
+def passes_with_a_control_plane(node):
+    """Its own ports and files are no fault of a host; kubeadm finds nothing else there that planekeeper does not."""
     theirs, ours = preflight.kubeadm(node), preflight.planekeeper(node)
     expect(ours.passed, f"it does not:\n{ours}")
     expect(not theirs.passed, f"kubeadm passes on a host that has a control plane:\n{theirs}")
