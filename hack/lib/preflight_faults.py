@@ -1,7 +1,7 @@
 """Faults of a host, made for real, and under which identifiers the real kubeadm and planekeeper find them.
 
 What kubeadm finds was measured. Swap, and what a kernel is like, are the whole machine's: a host only gets other files where programs
-read of them. Not made are too little memory, a container runtime without RuntimeConfig, and a host without systemd.
+read of them. Not made are too little memory and a container runtime without RuntimeConfig.
 """
 from dataclasses import dataclass, field
 
@@ -67,6 +67,12 @@ def show(*commands):
     return "".join(f"for path in /usr/*bin/{command}.hidden; do mv $path ${{path%.hidden}}; done\n" for command in commands)
 
 
+def systemd(now, then):
+    """Renames what systemd is reached by, from one ending to another."""
+    paths = ("/usr/bin/systemctl", "/run/dbus", "/run/systemd/private", "/run/systemd/system")
+    return "".join(f"mv {path}{now} {path}{then}\n" for path in paths)
+
+
 def lay(text, path):
     """Lays a text over a file of the kernel's, for umount(8) to take it away."""
     copy = f"/run/laid{path.replace('/', '-')}"
@@ -122,9 +128,8 @@ FAULTS = [
           both={f"Port-{port}": error("socat") for port in PORTS}
           | {identifier("FileAvailable", f"/etc/kubernetes/manifests/{name}.yaml"): error(f"{name}.yaml") for name in COMPONENTS}
           | {"DirAvailable--var-lib-etcd": error("/var/lib/etcd")}),
-    Fault("ports and a folder as the configuration chose them", more={"cluster": CHOSEN},
-          make=listen("6443,bind=127.0.0.1", "10259,bind=127.0.0.2") + "mkdir -p /srv/etcd/member\n",
-          undo=SILENCE + "rm -r /srv/etcd\n",
+    Fault("a port where the configuration chose the address, and a file where it chose a folder", more={"cluster": CHOSEN},
+          make=listen("6443,bind=127.0.0.1", "10259,bind=127.0.0.2") + "touch /srv/etcd\n", undo=SILENCE + "rm /srv/etcd\n",
           both={"Port-10259": error("socat"), "DirAvailable--srv-etcd": error("/srv/etcd")}),
     Fault("an address that another host has", make=f"sed -i 's/advertiseAddress: .*/advertiseAddress: {ANOTHER}/' {CONFIGURATION}\n",
           both={"Port-2379": error(ANOTHER), "Port-2380": error(ANOTHER)}),
@@ -160,6 +165,10 @@ FAULTS = [
           undo="mv /run/kubelet.service /usr/lib/systemd/system/\nsystemctl daemon-reload\nsystemctl start containerd\n",
           both={"CRI": error("containerd.sock"), "ContainerRuntimeVersion": error("containerd.sock"), "Service-kubelet": error("kubelet")},
           ours={"Service-containerd": error("inactive"), "ImagePull": error("containerd.sock")},
+          theirs={"Service-kubelet": warning()}),
+    Fault("no systemd", make=systemd("", ".hidden"), undo=systemd(".hidden", ""),
+          both={"Firewalld": warning("systemd"), "Service-kubelet": error("systemd")},
+          ours={"Service-containerd": warning("systemd")},
           theirs={"Service-kubelet": warning()}),
     Fault("a socket of the container runtime that is not there, and kube-proxy's IPVS in a kernel without it",
           more={"node": "criSocket: unix:///run/other.sock\n", "proxy": "mode: ipvs\n"},
