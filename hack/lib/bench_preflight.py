@@ -21,7 +21,7 @@ def main():
     if reason := host_check.reason():
         sys.exit(f"bench: no test hosts on this machine: {reason}")
     times = {name: [] for name in PROGRAMS}
-    with Node.up("pk-bench") as host:
+    with Node.up("pk-bench-preflight") as host:
         host.install(arguments.planekeeper)
         host.configure()
         for round in range(arguments.rounds + 1):

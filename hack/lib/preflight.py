@@ -9,6 +9,7 @@ KUBEADM = ("kubeadm", "init", "phase", "preflight", f"--config={CONFIGURATION}")
 PLANEKEEPER = ("planekeeper", "preflight", "--output=json")
 FINDING = re.compile(r"^\s*\[(ERROR|WARNING) ([^\]]+)\]: (.*)$", re.M)
 FOUND = ("error", "warning")
+CODES = {"IsPrivilegedUser": 77, "KubernetesVersion": 78}  # planekeeper's exit codes, of sysexits.h; 1 for any other error
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def planekeeper(node, below=()):
         expect(check["found"] and (check["needed"] or check["mend"]), f"it does not say what is found, or what to do: {check}")
     errors = any(check["status"] == "error" for check in bad)
     expect(report["passed"] == (not errors), f"it says that the host passed: {report['passed']}, with these findings: {bad}")
-    fit = 77 if any(check["id"] == "IsPrivilegedUser" for check in bad) else 1 if errors else 0
+    codes = [CODES.get(check["id"], 1) for check in bad if check["status"] == "error"]
+    fit = max(codes, default=0)
     expect(done.returncode == fit, f"the exit code is {done.returncode}, not {fit}, with these findings: {bad}")
     return Seen(report["passed"], {Finding(check["status"], check["id"], f"{check['found']} (needed: {check['needed']})") for check in bad})
