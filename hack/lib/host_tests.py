@@ -95,11 +95,7 @@ def tests():
     import tests_preflight
     import tests_reset
     import tests_way_up
-<<<<<<< HEAD
-    modules = (tests_kill, tests_images, tests_way_up, tests_adoption, tests_faults, tests_reset)
-=======
-    modules = (tests_kill, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset)
->>>>>>> pftests
+    modules = (tests_kill, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset)
     return {name: function for module in modules for name, function in module.TESTS.items()}
 
 
