@@ -7,6 +7,7 @@ pub mod images;
 pub mod join;
 pub mod json;
 pub mod output;
+pub mod preflight;
 pub mod progress;
 pub mod reset;
 pub mod run;
@@ -51,7 +52,10 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Reconcile(arguments) => run::reconcile(config, arguments, format),
         Command::Watch(arguments) => watch::watch(config, arguments),
         Command::Reset { force } => reset::reset(config, *force, format),
-        Command::Plan { place, detailed_exitcode } => run::plan(config, place, format, *detailed_exitcode),
+        Command::Plan { place, ignoring, detailed_exitcode } => {
+            run::plan(config, place, ignoring, format, *detailed_exitcode)
+        }
+        Command::Preflight(ignoring) => preflight::preflight(config, ignoring, format),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),

@@ -126,6 +126,17 @@ pub struct Run<'a> {
     pub make_way: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// Nothing is left alone.
+static NOTHING: BTreeMap<Id, String> = BTreeMap::new();
+
+impl<'a> Run<'a> {
+    /// A run that nobody has anything to say in but `tell`, who is told of it: it goes on to its end.
+    #[must_use]
+    pub fn new(workers: usize, tell: &'a (dyn Fn(Event<'_>) + Sync)) -> Self {
+        Self { workers, tell, held: &NOTHING, stop: &|| false, make_way: &|| false }
+    }
+}
+
 /// Makes a host what the cluster says: bounded passes until there is nothing to do or nothing that can be done. So many `workers`
 /// apply steps side by side; with one, steps are applied in their order.
 ///
@@ -138,11 +149,10 @@ pub fn reconcile<H: Host + ?Sized>(
     workers: usize,
     tell: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, ObserveError> {
-    let run = Run { workers, tell, held: &BTreeMap::new(), stop: &|| false, make_way: &|| false };
-    reconcile_with(host, cluster, last_good, &run)
+    reconcile_with(host, cluster, last_good, None, &Run::new(workers, tell))
 }
 
-/// [`reconcile`], by somebody who has more to do than that.
+/// [`reconcile`], by somebody who has more to do than that, and may have taken the first look already.
 ///
 /// # Errors
 /// The facts of the host could not be read.
@@ -150,6 +160,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
     host: &H,
     cluster: &Cluster,
     last_good: Option<&Cluster>,
+    mut first: Option<Pass>,
     run: &Run<'_>,
 ) -> Result<Report, ObserveError> {
     let mut report = Report::default();
@@ -157,7 +168,10 @@ pub fn reconcile_with<H: Host + ?Sized>(
     let mut in_vain: BTreeMap<Id, String> = BTreeMap::new();
     let mut reached = BTreeSet::new();
     loop {
-        let mut pass = look(host, cluster, last_good)?;
+        let mut pass = match first.take() {
+            Some(pass) => pass,
+            None => look(host, cluster, last_good)?,
+        };
         pass.plan.hold(&pass.desired, run.held);
         (run.tell)(Event::Looked(&pass));
         report.passes += 1;

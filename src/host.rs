@@ -9,6 +9,7 @@ pub mod local;
 pub mod machine;
 pub mod memory;
 pub mod pki;
+pub mod preflight;
 pub mod probe;
 pub mod pull;
 pub mod reset;

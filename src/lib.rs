@@ -33,6 +33,11 @@
 //! that is a disk or, for tests and for plans of what is not there yet, memory. [`pki`] and [`kubeconfig`] make and read keys,
 //! certificates and kubeconfigs over bytes.
 //!
+//! # Before the first change
+//!
+//! [`preflight`] is kubeadm's checks of a host, each a small pure function over what a [`preflight::machine::Machine`] answers;
+//! [`host::preflight`] is this machine, and runs them side by side.
+//!
 //! # That it stays so
 //!
 //! [`watch`] sleeps until something wakes it, a file, an object, a signal, a clock, and then does the same as one run. What it decides,
@@ -71,6 +76,7 @@ pub mod origin;
 pub mod patch;
 pub mod pki;
 pub mod plan;
+pub mod preflight;
 pub mod problem;
 pub mod quantity;
 pub mod record;

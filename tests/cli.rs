@@ -334,6 +334,17 @@ fn every_problem_of_a_configuration_is_said_at_once_with_its_line() {
     session.json("config validate -o json", "validate.json");
 }
 
+/// What is wrong with a host itself cannot be made here; see `src/preflight/tests.rs`, and the tests on real hosts.
+#[test]
+fn a_release_that_is_not_known_is_found_by_the_preflight_check_of_that_name() {
+    let mut session = Session::new(&SMALL.replace("v1.37.2", "v1.38.0"));
+    session.run("preflight").matches("preflight-release.txt");
+    session.json("preflight -o json", "preflight-release.json");
+    session.write("cluster.yaml", BAD);
+    let (.., code) = session.output("preflight");
+    assert_eq!(code, 78, "whatever else is wrong is a matter of the configuration");
+}
+
 #[test]
 fn the_whole_configuration_can_be_printed_without_its_secrets() {
     let mut session = Session::new(SMALL);

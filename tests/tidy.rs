@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 22] = [
+const PURE: [&str; 23] = [
     "certs",
     "cluster",
     "config",
@@ -20,6 +20,7 @@ const PURE: [&str; 22] = [
     "patch",
     "pki",
     "plan",
+    "preflight",
     "problem",
     "quantity",
     "record",

@@ -18,19 +18,18 @@ kind: ClusterConfiguration
 kubernetesVersion: v{version}
 controlPlaneEndpoint: {address}:6443  # so that other control planes can join
 networking:
-  podSubnet: 10.244.0.0/16
-{cluster}---
+{networking}{cluster}---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 conntrack:
   maxPerCore: 0  # the limit is the machine's: no host may set it
-"""
+{proxy}"""
 
 
-def configuration(address, node="", init="", cluster=""):
-    """The text, with more fields: of `nodeRegistration`, of the InitConfiguration and of the ClusterConfiguration."""
-    more = {"node": textwrap.indent(node, "  "), "init": init, "cluster": cluster}
-    return TEXT.format(address=address, version=cache.NEWEST, **more)
+def configuration(address, version=cache.NEWEST, networking="podSubnet: 10.244.0.0/16\n", node="", init="", cluster="", proxy=""):
+    """The text, with other `networking`, and more fields of `nodeRegistration`, InitConfiguration, ClusterConfiguration, kube-proxy's."""
+    indented = {"networking": textwrap.indent(networking, "  "), "node": textwrap.indent(node, "  ")}
+    return TEXT.format(address=address, version=version, init=init, cluster=cluster, proxy=proxy, **indented)
 
 
 def write_configuration(host):

@@ -56,6 +56,12 @@ class Node(Host):
 
     def do(self, *words, exit=0, timeout=SECONDS_FOR_A_RUN):
         """Runs a command that has to end with this exit code in time; returns what subprocess.run does."""
+        done = self.tried(*words, timeout=timeout)
+        expect(done.returncode == exit, f"{' '.join(words)}: exit code {done.returncode}, not {exit}:\n{last(done.stdout)}{last(done.stderr)}")
+        return done
+
+    def tried(self, *words, timeout=SECONDS_FOR_A_RUN):
+        """Runs a command that has to end in time, with whichever exit code."""
         begun = time.monotonic()
         try:
             done = self.run(words, timeout=timeout)
@@ -64,7 +70,6 @@ class Node(Host):
             raise Failed(f"{' '.join(words)}: not done after {timeout} s") from None
         seconds = time.monotonic() - begun
         self.transcript.append(f"$ {' '.join(words)}\n{done.stdout}{done.stderr}exit code {done.returncode} after {seconds:.1f} s\n")
-        expect(done.returncode == exit, f"{' '.join(words)}: exit code {done.returncode}, not {exit}:\n{last(done.stdout)}{last(done.stderr)}")
         return done
 
     def reconcile(self, *flags, exit=0, **options):

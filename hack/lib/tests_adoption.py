@@ -1,4 +1,6 @@
 """Taking over a control plane that the real kubeadm set up."""
+import preflight
+import tests_preflight
 from node import CONFIGURATION, differences, expect
 
 EDIT = """\
@@ -14,6 +16,10 @@ def adoption(test):
     node.do("kubeadm", "init", f"--config={CONFIGURATION}")
     node.wait_until_ready()
     before = everything(node)
+    with test.check("preflight passes on a control plane of the real kubeadm, and says that there is one"):
+        tests_preflight.passes_with_a_control_plane(node)
+        warned = preflight.planekeeper(node).identifiers()
+        expect("FileAvailable--etc-kubernetes-manifests-etcd.yaml" in warned, f"it only says: {warned}")
     with test.check("plan finds no difference in a control plane of the real kubeadm"):
         node.do("planekeeper", "plan", "--detailed-exitcode")
     with test.check("a changed configuration is shown and refused, and nothing is touched"):

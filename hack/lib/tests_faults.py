@@ -14,12 +14,13 @@ timeouts:
   tlsBootstrap: 15s
 """
 SECONDS_TO_FAIL = 100  # some of these one after the other, and the work besides
+UNCHECKED = ("--ignore-preflight-errors=all",)  # what preflight would say comes up on the way
 MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 
-def fails(node, *named):
+def fails(node, *named, flags=()):
     """A run ends with 1 within its bounds, and its output has these words in it."""
-    done = node.reconcile(exit=1, timeout=SECONDS_TO_FAIL)
+    done = node.reconcile(*flags, exit=1, timeout=SECONDS_TO_FAIL)
     said(done.stdout + done.stderr, *named)
 
 
@@ -38,6 +39,7 @@ def container_runtime(test):
     with test.check("containerd that does not run is named with its socket"):
         node.do("systemctl", "stop", "containerd")
         fails(node, "the container runtime cannot be reached", "containerd.sock")
+        fails(node, "the container runtime cannot be reached", "containerd.sock", flags=UNCHECKED)
     with test.check("once containerd runs, reconcile converges"):
         node.do("systemctl", "start", "containerd")
         converges(node)
@@ -51,6 +53,7 @@ def image(test):
     node.do(*ctr, "remove", "--sync", name)
     with test.check("an image that is not there and may not be pulled is named"):
         fails(node, name, "imagePullPolicy")
+        fails(node, name, "imagePullPolicy", flags=UNCHECKED)
     with test.check("an image that cannot be pulled is named"):
         node.configure(init=SHORT)
         fails(node, name, "cannot pull")
@@ -61,9 +64,12 @@ def image(test):
 
 def port(test):
     node = test.node("a", init=SHORT)
-    with test.check("a port of the API server that somebody else has is named"):
+    with test.check("a port of the API server that somebody else has is named before anything is changed"):
         node.do("systemd-run", "--unit=other", "socat", "TCP-LISTEN:6443,fork,reuseaddr", "EXEC:/bin/true")
-        fails(node, "kube-apiserver", "6443", "address already in use")
+        fails(node, "Port-6443: in use by socat", "systemctl disable --now other.service", "Nothing was changed")
+        expect(not node.path("/etc/kubernetes").exists(), "there is a /etc/kubernetes")
+    with test.check("a port that is taken after preflight is named too"):
+        fails(node, "kube-apiserver", "6443", "address already in use", flags=UNCHECKED)
     with test.check("once the port is free, reconcile converges"):
         node.do("systemctl", "stop", "other")
         converges(node)

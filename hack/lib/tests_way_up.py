@@ -1,6 +1,7 @@
 """From a bare host to a cluster, and what a second run does: nothing. Other nodes join with the real kubeadm."""
 import shlex
 
+import tests_preflight
 from node import differences, expect
 
 WATCHED = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/planekeeper")
@@ -15,7 +16,9 @@ def way_up(test):
         before = everything(node)
         said = node.reconcile().stdout
         expect(said.startswith("No changes."), f"it says: {said}")
-    with test.check("a second run writes no file, no object, and restarts nothing"):
+    with test.check("preflight passes on the converged host, and finds whatever else kubeadm finds there"):
+        tests_preflight.passes_with_a_control_plane(node)
+    with test.check("a second run and preflight write no file, no object, and restarts nothing"):
         after = everything(node)
         for what in before:
             expect(before[what], f"no {what} were found to compare")

@@ -43,12 +43,14 @@ Examples:
       keep this host so, whoever changes what, and follow the file
   planekeeper plan --config cluster.yaml --root ./sandbox --detailed-exitcode
       say what would change, field by field; exit with 2 if anything would
+  planekeeper preflight --config cluster.yaml
+      say whether this host can become that, before anything is touched
   planekeeper config validate --config cluster.yaml -o json
       every problem of a file at once, for an editor or CI
 
 Exit codes:
    0  done, or nothing to do
-   1  failed, held or refused
+   1  failed, held or refused; the host is not ready
    2  plan --detailed-exitcode only: there are changes
   64  wrong call
   75  another planekeeper works on this host
@@ -98,10 +100,20 @@ pub enum Command {
         /// The host.
         #[command(flatten)]
         place: Place,
+        /// What counts as a warning.
+        #[command(flatten)]
+        ignoring: Ignoring,
         /// Exit with 2 if there are changes
         #[arg(long)]
         detailed_exitcode: bool,
     },
+
+    /// Say whether this host can become what the configuration wants; touch nothing
+    ///
+    /// The checks are kubeadm's, by kubeadm's identifiers, and some that kubeadm once had. What planekeeper itself put on the
+    /// host is no fault, so a host that is as configured passes. reconcile and plan make the same checks before the first
+    /// change; in a sandbox (--root) there are none.
+    Preflight(Ignoring),
 
     /// Take this host back to bare, as kubeadm reset does: everything that runs and all data of the cluster on it go
     ///
@@ -153,12 +165,23 @@ impl Place {
     }
 }
 
+/// Preflight checks that are not to stop a run.
+#[derive(Args, Debug)]
+pub struct Ignoring {
+    /// Preflight checks whose errors count as warnings, besides those of InitConfiguration; all is every one
+    #[arg(long, value_name = "CHECKS", value_delimiter = ',')]
+    pub ignore_preflight_errors: Vec<String>,
+}
+
 /// What `reconcile` takes.
 #[derive(Args, Debug)]
 pub struct Reconcile {
     /// The host.
     #[command(flatten)]
     pub place: Place,
+    /// What counts as a warning.
+    #[command(flatten)]
+    pub ignoring: Ignoring,
     /// Change a control plane that planekeeper did not set up; without it, such a one is only taken over as it is
     #[arg(long)]
     pub adopt: bool,

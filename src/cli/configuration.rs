@@ -26,13 +26,19 @@ pub struct Configuration {
 /// # Errors
 /// It cannot be read, or is invalid: 78.
 pub fn load(path: &Path) -> Result<Configuration, Failure> {
-    match check(path)? {
-        Ok(configuration) => {
-            warn(&configuration.loaded.warnings);
-            Ok(configuration)
-        }
-        Err(problems) => Err(invalid(listed(&problems))),
+    try_load(path)?.map_err(|problems| invalid(listed(&problems)))
+}
+
+/// As [`load`], with the problems of an invalid one for the caller to judge.
+///
+/// # Errors
+/// It cannot be read: 78.
+pub(super) fn try_load(path: &Path) -> Result<Result<Configuration, Vec<Problem>>, Failure> {
+    let checked = check(path)?;
+    if let Ok(configuration) = &checked {
+        warn(&configuration.loaded.warnings);
     }
+    Ok(checked)
 }
 
 fn warn(warnings: &[Problem]) {
@@ -42,7 +48,7 @@ fn warn(warnings: &[Problem]) {
 }
 
 /// Problems for people, one a line.
-fn listed(problems: &[Problem]) -> String {
+pub(super) fn listed(problems: &[Problem]) -> String {
     let count = match problems.len() {
         1 => "the configuration has a problem".to_owned(),
         many => format!("the configuration has {many} problems"),
@@ -57,7 +63,7 @@ fn check(path: &Path) -> Result<Result<Configuration, Vec<Problem>>, Failure> {
     Ok(loaded.map(|loaded| Configuration { loaded, record }))
 }
 
-fn invalid(message: String) -> Failure {
+pub(super) fn invalid(message: String) -> Failure {
     Failure::new(Exit::InvalidConfiguration, message)
 }
 

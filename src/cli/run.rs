@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::certs;
-use crate::cli::arguments::{Format, Place, Reconcile};
+use crate::cli::arguments::{Format, Ignoring, Place, Reconcile};
 use crate::cli::configuration::{self, Configuration};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::join::Commands;
+use crate::cli::preflight::Gate;
 use crate::cli::progress::Progress;
-use crate::cli::{json, output, text};
+use crate::cli::{json, output, preflight, text};
 use crate::cluster::Cluster;
 use crate::engine::{self, Pass};
 use crate::facts::Facts;
@@ -25,6 +26,7 @@ use crate::host::{Host, Listener};
 use crate::observed::Mode;
 use crate::origin::{self, Origin};
 use crate::plan::Plan;
+use crate::preflight::Report;
 use crate::record::{self, Record};
 
 /// Where the lock is, below the root.
@@ -222,14 +224,21 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     let last_good = last_good.cluster(&cluster);
     let live = place.root.is_none();
     let context = Context { cluster: &cluster, config, live };
-    if live && origin.is_none() && !take_over(&*host, &context, last_good, arguments.adopt, format)? {
+    let gate = Gate::new(&cluster, &arguments.ignoring, format, live);
+    if live && origin.is_none() && !take_over(&*host, &context, last_good, arguments, (&gate, format))? {
+        return Ok(Exit::Failed);
+    }
+    let failed = |error: crate::observed::ObserveError| Failure::new(Exit::Failed, error.to_string());
+    let first = engine::look(&*host, &cluster, last_good).map_err(failed)?;
+    if !first.plan.steps.is_empty() && !gate.opens()? {
         return Ok(Exit::Failed);
     }
     let mut progress = Progress::new();
     let tell = |event: engine::Event<'_>| progress.tell(&event);
-    let report = engine::reconcile(&*host, &cluster, last_good, engine::workers(), &tell);
+    let run = engine::Run::new(engine::workers(), &tell);
+    let report = engine::reconcile_with(&*host, &cluster, last_good, Some(first), &run);
     progress.clear();
-    let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let report = report.map_err(failed)?;
     let converged = report.converged();
     let text = record.to_text();
     if converged && last_text.as_deref() != Some(&text) {
@@ -300,23 +309,29 @@ fn take_over(
     host: &dyn Host,
     context: &Context<'_>,
     last_good: Option<&Cluster>,
-    adopt: bool,
-    format: Format,
+    arguments: &Reconcile,
+    (gate, format): (&Gate<'_>, Format),
 ) -> Result<bool, Failure> {
     let failed = |error: crate::host::ApplyError| Failure::new(Exit::Failed, error.chain());
     let facts = host.facts(context.cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     if !facts.adopted {
+        if !gate.opens()? {
+            return Ok(false);
+        }
         host.keep(origin::PATH, &Origin::SetUp.to_text()).map_err(failed)?;
         return Ok(true);
     }
     let pass = engine::look(host, context.cluster, last_good);
     let plan = pass.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?.plan;
-    if !adopt && (plan.changes().next().is_some() || !plan.settled()) {
+    if !arguments.adopt && (plan.changes().next().is_some() || !plan.settled()) {
         print_plan(context, &plan, format)?;
         output::error(
             "this host has a control plane that planekeeper did not set up, and it differs from the configuration as shown. \
              Nothing was changed. Change the configuration, or run again with --adopt to change the host",
         );
+        return Ok(false);
+    }
+    if !plan.steps.is_empty() && !gate.opens()? {
         return Ok(false);
     }
     host.keep(origin::PATH, &Origin::Adopted.to_text()).map_err(failed)?;
@@ -334,13 +349,36 @@ fn print_plan(context: &Context<'_>, plan: &Plan, format: Format) -> Result<(), 
 ///
 /// # Errors
 /// The configuration is invalid, or the host cannot be read.
-pub fn plan(config: &Path, place: &Place, format: Format, detailed: bool) -> Result<Exit, Failure> {
+pub fn plan(
+    config: &Path,
+    place: &Place,
+    ignoring: &Ignoring,
+    format: Format,
+    detailed: bool,
+) -> Result<Exit, Failure> {
     permit(place)?;
     let configuration = configuration::load(config)?;
     let Pass { plan, .. } = look(&configuration, place)?;
     let context = Context { cluster: &configuration.loaded.cluster, config, live: place.root.is_none() };
-    print_plan(&context, &plan, format)?;
-    Ok(match (plan.settled(), detailed && plan.changes().next().is_some()) {
+    let gate = Gate::new(context.cluster, ignoring, format, context.live);
+    let preflight = if plan.steps.is_empty() { None } else { gate.report()? };
+    let passed = preflight.as_ref().is_none_or(Report::passed);
+    match (format, &preflight) {
+        (Format::Text, Some(report)) => output::print(&preflight::faults(report))?,
+        (Format::Json, Some(report)) => {
+            let mut value = json::plan(&context, &plan);
+            value["preflight"] = preflight::to_json(report);
+            output::print_json(&value)?;
+        }
+        (_, None) => {}
+    }
+    if format == Format::Text || preflight.is_none() {
+        print_plan(&context, &plan, format)?;
+    }
+    if let Some(report) = preflight.filter(|_| !passed) {
+        output::error(&format!("{}, shown first; reconcile would change nothing", preflight::not_ready(&report)));
+    }
+    Ok(match (plan.settled() && passed, detailed && plan.changes().next().is_some()) {
         (false, _) => Exit::Failed,
         (true, true) => Exit::Changes,
         (true, false) => Exit::Done,

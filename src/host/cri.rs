@@ -91,6 +91,23 @@ impl Cri {
             .collect())
     }
 
+    /// Whether it tells the kubelet its cgroup driver: runtimes before containerd 2 and CRI-O 1.28 have no such call.
+    ///
+    /// # Errors
+    /// The runtime cannot be reached, or refused.
+    pub fn tells_cgroup_driver(&self) -> Result<bool, CriError> {
+        let asked = ("ask for", "the container runtime's cgroup driver");
+        match self.call::<_, messages::Done>(
+            asked,
+            "/runtime.v1.RuntimeService/RuntimeConfig",
+            messages::RuntimeConfigRequest {},
+            ASK,
+        ) {
+            Err(CriError { cause: CriCause::NotServed { .. }, .. }) => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
     /// The images on the host.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ fn default_address() -> Option<IpAddr> {
 }
 
 /// The proxy variables of the environment, which kubeadm would copy into static Pods.
-fn proxy_variables() -> BTreeMap<String, String> {
+pub(super) fn proxy_variables() -> BTreeMap<String, String> {
     let proxy = |(name, value): &(String, String)| name.to_lowercase().ends_with("_proxy") && !value.is_empty();
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -91,7 +91,10 @@ fn config(text: &str, server: Option<&str>) -> Result<Config, String> {
 }
 
 /// A configuration without a credential, whose calls the caller repeats and bounds in time.
-fn base(address: &str) -> Result<Config, String> {
+///
+/// # Errors
+/// The address is no URL.
+pub(in crate::host) fn base(address: &str) -> Result<Config, String> {
     let uri: Uri = address.parse().map_err(|_| format!("{address} is no URL"))?;
     if uri.scheme().is_none() || uri.host().is_none() {
         return Err(format!("{address} is no URL"));

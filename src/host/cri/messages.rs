@@ -49,6 +49,9 @@ pub(super) struct RuntimeCondition {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct RuntimeConfigRequest {}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct ImageSpec {
     #[prost(string, tag = "1")]
     pub(super) image: String,

@@ -177,7 +177,7 @@ impl Keeper<'_> {
         inbox.set_alarm(self.timers.follow);
         let stop = || inbox.stopped();
         let run = Run { workers: engine::workers(), tell: &tell, held: &held, stop: &stop, make_way: &make_way };
-        let report = engine::reconcile_with(host, cluster, before, &run).map_err(|error| error.to_string());
+        let report = engine::reconcile_with(host, cluster, before, None, &run).map_err(|error| error.to_string());
         if let Some(sight) = sight.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.sight = sight;
         }

@@ -1,0 +1,51 @@
+//! The version of an etcd that is somebody else's: `GET /version`, as kubeadm asks.
+
+use std::time::Duration;
+
+use http::Request;
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use crate::cluster::ExternalEtcd;
+use crate::host::api::{Unreachable, client};
+use crate::host::root_cause;
+use crate::pki;
+
+/// How long an endpoint may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Asks one endpoint, with the certificates of the configuration.
+///
+/// # Errors
+/// In words, why there is no answer.
+pub(super) fn version(runtime: &Handle, endpoint: &str, etcd: &ExternalEtcd) -> Result<String, String> {
+    let mut config = client::base(endpoint.trim_end_matches('/'))?;
+    config.root_cert = None;
+    if !etcd.ca_file.is_empty() {
+        let pem = std::fs::read(&etcd.ca_file).map_err(|error| format!("cannot read {}: {error}", etcd.ca_file))?;
+        config.root_cert = Some(pki::certificate_ders(&pem).map_err(|error| format!("{}: {error}", etcd.ca_file))?);
+    }
+    if !etcd.cert_file.is_empty() && !etcd.key_file.is_empty() {
+        config.auth_info.client_certificate = Some(etcd.cert_file.clone());
+        config.auth_info.client_key = Some(etcd.key_file.clone());
+    }
+    let entered = runtime.enter();
+    let client = Client::try_from(config).map_err(|error| {
+        let why = root_cause(&error);
+        format!("cannot use {} with {} and {}: {why}", etcd.cert_file, etcd.key_file, etcd.ca_file)
+    })?;
+    drop(entered);
+    let asked = async {
+        let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
+        let response = client.send(request).await.map_err(|error| Unreachable::of(&error).to_string())?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect_bytes().await.map_err(|error| Unreachable::of(&error).to_string())?;
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let version = answer["etcdserver"].as_str();
+        version.map(str::to_owned).ok_or_else(|| format!("it answered {} and no version", parts.status.as_u16()))
+    };
+    let answer = runtime.block_on(async { tokio::time::timeout(ANSWER, asked).await });
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", ANSWER.as_secs())))
+}

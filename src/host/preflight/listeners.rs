@@ -1,0 +1,133 @@
+//! Who listens on TCP ports: the kernel's table of sockets, and the processes that hold them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
+
+use tokio::net::TcpSocket;
+
+use crate::preflight::machine::{Listener, Process};
+
+/// `TCP_LISTEN` in the kernel's table.
+const LISTEN: &str = "0A";
+
+/// The sockets that listen, read when they are first asked for.
+#[derive(Default)]
+pub(super) struct Listeners {
+    sockets: OnceLock<Result<Vec<Socket>, String>>,
+    holders: OnceLock<BTreeMap<u64, Process>>,
+}
+
+impl Listeners {
+    /// Who listens on a port. Processes are looked at only where somebody does: a host has many, and each many files open.
+    ///
+    /// # Errors
+    /// The kernel's table cannot be read. A process that cannot be looked at, or is gone, is left out.
+    pub(super) fn on(&self, port: u16) -> Result<Vec<Listener>, String> {
+        if is_free(port) {
+            return Ok(Vec::new());
+        }
+        let sockets = self.sockets.get_or_init(read_all).as_ref().map_err(Clone::clone)?;
+        let listener = |socket: &Socket| {
+            let holders = self.holders.get_or_init(|| holders(sockets));
+            Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() }
+        };
+        Ok(sockets.iter().filter(|socket| socket.port == port).map(listener).collect())
+    }
+}
+
+/// Nothing listens on a port at any address. The kernel can say so by itself; its tables cost a walk through its room for connections, which
+/// is some 25 ms where there is much memory. The address is bound and not listened on: whoever comes meanwhile is not kept from it.
+fn is_free(port: u16) -> bool {
+    let bind = |socket: io::Result<TcpSocket>, address: IpAddr| {
+        let socket = socket?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((address, port).into())
+    };
+    let without_ipv6 = |error: &io::Error| matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported);
+    bind(TcpSocket::new_v4(), Ipv4Addr::UNSPECIFIED.into()).is_ok()
+        && match bind(TcpSocket::new_v6(), Ipv6Addr::UNSPECIFIED.into()) {
+            Ok(()) => true,
+            Err(error) => without_ipv6(&error),
+        }
+}
+
+fn read_all() -> Result<Vec<Socket>, String> {
+    let mut found = Vec::new();
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        match fs::read_to_string(table) {
+            Ok(text) => found.extend(sockets(&text)),
+            // A kernel without IPv6 has no table for it.
+            Err(_) if table.ends_with('6') => {}
+            Err(error) => return Err(format!("cannot read {table}: {error}")),
+        }
+    }
+    Ok(found)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) inode: u64,
+}
+
+/// The sockets of a table that listen.
+pub(super) fn sockets(table: &str) -> Vec<Socket> {
+    let socket = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, _, LISTEN, ..] = fields[..] else { return None };
+        let (address, port) = local.split_once(':')?;
+        Some(Socket {
+            address: address_of(address)?,
+            port: u16::from_str_radix(port, 16).ok()?,
+            inode: fields.get(9)?.parse().ok()?,
+        })
+    };
+    table.lines().filter_map(socket).collect()
+}
+
+/// An address as the kernel writes it: words of four bytes in the machine's order.
+fn address_of(hex: &str) -> Option<IpAddr> {
+    let word = |at: usize| u32::from_str_radix(hex.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    if hex.len() == 8 {
+        return Some(Ipv4Addr::from(word(0)?).into());
+    }
+    let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(words.as_flattened()).for_each(|(byte, from)| *byte = *from);
+    Some(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical())
+}
+
+/// The processes that hold sockets, by the sockets' inodes. systemd holds those that it starts services by: the service counts.
+fn holders(sockets: &[Socket]) -> BTreeMap<u64, Process> {
+    let wanted: BTreeSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
+    let mut holders: BTreeMap<u64, Process> = BTreeMap::new();
+    let Ok(entries) = fs::read_dir("/proc") else { return holders };
+    for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()) {
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        for file in files.filter_map(Result::ok) {
+            let target = fs::read_link(file.path()).unwrap_or_default();
+            let inode =
+                target.to_str().and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+            let Some(inode) = inode.filter(|inode| wanted.contains(inode)) else { continue };
+            if holders.get(&inode).is_none_or(|holder| holder.pid == 1) {
+                holders.insert(inode, process(pid));
+            }
+        }
+    }
+    holders
+}
+
+fn process(pid: u32) -> Process {
+    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let command = read("cmdline");
+    let first = text(command.split(|byte| *byte == 0).next().unwrap_or_default());
+    let program = first.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    // Kernel threads have no command line.
+    let program = if program.is_empty() { text(&read("comm")) } else { program.trim_end_matches(':').to_owned() };
+    Process { pid, program, cgroup: text(&read("cgroup")) }
+}
