@@ -40,7 +40,8 @@
 //!
 //! # What people see
 //!
-//! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the table of `certs list`.
+//! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the table of `certs list`. [`status`] is how a control plane
+//! stands, as one value, and what is made of it: conditions, text, metrics, a page, an object in the cluster.
 //!
 //! # Where to begin
 //!
@@ -71,6 +72,7 @@ pub mod quantity;
 pub mod record;
 pub mod reset;
 pub mod resource;
+pub mod status;
 pub mod verdict;
 pub mod versions;
 pub mod yaml;

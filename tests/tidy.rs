@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 21] = [
+const PURE: [&str; 22] = [
     "certs",
     "cluster",
     "config",
@@ -25,6 +25,7 @@ const PURE: [&str; 21] = [
     "record",
     "reset",
     "resource",
+    "status",
     "verdict",
     "versions",
     "yaml",
