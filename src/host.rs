@@ -12,6 +12,7 @@ pub mod pki;
 pub mod probe;
 pub mod reset;
 pub mod sandbox;
+pub mod serve;
 mod side_by_side;
 pub mod systemd;
 pub mod tokens;

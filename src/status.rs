@@ -5,7 +5,12 @@
 //! names of fields, and reasons.
 
 pub mod conditions;
+pub mod health;
+pub mod json;
+pub mod metrics;
 pub mod moment;
+pub mod object;
+pub mod page;
 pub mod parts;
 pub mod pause;
 pub mod text;

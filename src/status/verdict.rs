@@ -23,6 +23,8 @@ pub struct View<'a> {
 pub enum Presence {
     /// It told it just now; a pass that runs began at this moment.
     Watching(Option<Moment>),
+    /// It runs and writes every change down, which is all that it does to be seen: this is what it wrote last.
+    Written,
     /// It runs, and could not be asked: the status is the one that it last wrote, which it does where something changes.
     Silent,
     /// None runs: nobody knows what happened since.
@@ -68,7 +70,7 @@ impl View<'_> {
         match self.presence {
             Presence::Gone => Some("no planekeeper watches this host".to_owned()),
             Presence::Silent => Some("the planekeeper that watches this host could not be asked".to_owned()),
-            Presence::Watching(Some(_)) => None,
+            Presence::Watching(Some(_)) | Presence::Written => None,
             Presence::Watching(None) => {
                 let due = self.status.next_wake.as_ref().map(|wake| wake.at)?;
                 let late = self.now.since(due);
