@@ -9,6 +9,7 @@ pub mod output;
 pub mod progress;
 pub mod reset;
 pub mod run;
+pub mod status;
 pub mod text;
 
 use std::process::ExitCode;
@@ -49,6 +50,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Reconcile(arguments) => run::reconcile(config, arguments, format),
         Command::Reset { force } => reset::reset(config, *force, format),
         Command::Plan { place, detailed_exitcode } => run::plan(config, place, format, *detailed_exitcode),
+        Command::Status(arguments) => status::status(arguments, format),
+        Command::Pause(arguments) => status::pause(arguments),
+        Command::Resume(place) => status::resume(place),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),

@@ -19,6 +19,7 @@ use crate::resource::{Desired, Id, Resource};
 pub const PASSES_MAX: usize = 8;
 
 /// One pass over a host: everything that was read, and what follows from it.
+#[derive(Debug)]
 pub struct Pass {
     /// What was known of the host.
     pub facts: Facts,
@@ -93,6 +94,8 @@ impl Report {
 /// What a run tells while it goes on.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// The host was looked at.
+    Looked(&'a Pass),
     /// A pass begins: so many steps.
     Planned(usize),
     /// A step begins.
@@ -121,6 +124,7 @@ pub fn reconcile<H: Host + ?Sized>(
     let mut reached = BTreeSet::new();
     loop {
         let pass = look(host, cluster, last_good)?;
+        tell(Event::Looked(&pass));
         report.passes += 1;
         if pass.plan.steps.is_empty() || report.passes == PASSES_MAX {
             // What could not be made durable before is tried once more.

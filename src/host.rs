@@ -13,6 +13,7 @@ pub mod probe;
 pub mod reset;
 pub mod sandbox;
 pub mod serve;
+pub mod shown;
 mod side_by_side;
 pub mod systemd;
 pub mod tokens;

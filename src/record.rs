@@ -4,6 +4,7 @@
 //! somebody changed on the host. It may hold bootstrap tokens, so its file is readable by its owner only.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::cluster::Cluster;
 use crate::config::{self, PatchFile, Source};
@@ -52,5 +53,11 @@ impl Record {
         let patches: Vec<PatchFile> =
             record.patches.into_iter().map(|file| PatchFile { name: file.name, text: file.text }).collect();
         config::parse(&sources).complete(machine, &patches).ok().map(|loaded| loaded.cluster)
+    }
+
+    /// What a version of the configuration is known by: the SHA-256 of its record, in hexadecimal digits.
+    #[must_use]
+    pub fn hash(text: &str) -> String {
+        Sha256::digest(text.as_bytes()).iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
     }
 }

@@ -13,6 +13,7 @@ pub mod object;
 pub mod page;
 pub mod parts;
 pub mod pause;
+mod state;
 pub mod text;
 pub mod update;
 pub mod verdict;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use moment::Moment;
 pub use pause::Pause;
+pub use state::State;
 
 /// Where it is kept, so that it outlives the process and can be read while none runs.
 pub const PATH: &str = "/var/lib/planekeeper/status.json";
@@ -158,6 +160,15 @@ pub struct Configuration {
     pub revision: Option<String>,
     /// Since when it is in force.
     pub since: Moment,
+}
+
+impl Configuration {
+    /// This configuration, in force since it was first in force.
+    #[must_use]
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let since = before.filter(|before| before.hash == self.hash).map_or(self.since, |before| before.since);
+        Self { since, ..self }
+    }
 }
 
 /// A configuration that is not in force, because it is wrong.
@@ -321,28 +332,6 @@ pub struct Resource {
     pub needs: Vec<String>,
 }
 
-/// How a resource stands, from best to worst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum State {
-    /// As wanted.
-    InSync,
-    /// It comes by itself, or cannot be said yet.
-    Waiting,
-    /// The configuration wants it otherwise; it is about to be changed.
-    Pending,
-    /// Somebody changed it.
-    Drifted,
-    /// It is not written for now: what it needs is not there.
-    Held,
-    /// It could not be read.
-    #[default]
-    Unknown,
-    /// It is not changed before a person has acted.
-    Refused,
-    /// It could not be changed.
-    Failed,
-}
-
 /// Something that was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -430,8 +419,13 @@ impl Status {
     /// this is the same as before, nothing is written anywhere.
     #[must_use]
     pub fn without_ages(&self) -> Self {
+        // A run that ended is known by what it did; one that goes on is asked for, at its address.
+        let program = match self.program.mode {
+            Mode::Watch => self.program.clone(),
+            Mode::Reconcile => Program { process: 0, started_at: Moment(0), ..self.program.clone() },
+        };
         let counters = Counters { passes: BTreeMap::new(), pass_milliseconds: 0, ..self.counters.clone() };
-        Self { looked_at: None, last_pass: None, next_wake: None, counters, ..self.clone() }
+        Self { program, looked_at: None, last_pass: None, next_wake: None, counters, ..self.clone() }
     }
 
     /// Its text on disk.

@@ -23,7 +23,9 @@ use planekeeper::host::sandbox::Sandbox;
 use planekeeper::observed::{Mode as FileMode, Observed, Seen, UnitSeen};
 use planekeeper::plan::Plan;
 use planekeeper::resource::{Desired, Id, Spec, Want};
-use planekeeper::status::conditions::{CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED, PAUSED, READY};
+use planekeeper::status::conditions::{
+    CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED, PAUSED, READY,
+};
 use planekeeper::status::update::{self, Inputs, Looked, Ran};
 use planekeeper::status::verdict::{Presence, View, Word};
 use planekeeper::status::{
@@ -100,11 +102,8 @@ impl Host {
     /// The status after a look at a moment.
     fn status(&self, previous: Option<&Status>, now: i64) -> Status {
         let (program, configuration, pass) = (program(), configuration(), self.look());
-        let inputs = Inputs {
-            now: Moment(now),
-            looked: Some(looked(&self.cluster, &pass)),
-            ..inputs(&program, &configuration)
-        };
+        let inputs =
+            Inputs { now: Moment(now), looked: Some(looked(&self.cluster, &pass)), ..inputs(&program, &configuration) };
         update::next(previous, &inputs)
     }
 }
@@ -168,7 +167,10 @@ fn trouble() -> Status {
     let cluster = cluster(SMALL);
     let (desired, mut observed) = live(&cluster);
     observed.insert(Id::gate("kube-scheduler"), Ok(Seen::Gate(Err("restarts again and again: <exit code 1>".into()))));
-    observed.insert(Id::gate("node"), Err(planekeeper::observed::ObserveError { what: "Node".into(), why: "timeout".into() }));
+    observed.insert(
+        Id::gate("node"),
+        Err(planekeeper::observed::ObserveError { what: "Node".into(), why: "timeout".into() }),
+    );
     let host = Host::new(SMALL);
     host.change(SCHEDULER, "--leader-elect=true", "--leader-elect=false");
     host.write("/etc/kubernetes/pki/sa.pub", "x");
@@ -253,7 +255,10 @@ fn a_host_that_is_as_configured_is_converged_and_ready() {
     assert_eq!(truth(&status, PAUSED).0, Truth::False);
     let (word, sentence) = watching(&status, NOW).verdict();
     assert_eq!(word, Word::Converged, "{sentence}");
-    assert!(health::passed(&health::ready(&watching(&status, NOW))) && health::passed(&health::live(&watching(&status, NOW))));
+    assert!(
+        health::passed(&health::ready(&watching(&status, NOW)))
+            && health::passed(&health::live(&watching(&status, NOW)))
+    );
 }
 
 #[test]
@@ -307,11 +312,8 @@ fn drift_is_shown_with_what_differs_and_counted_when_it_is_put_right() {
     host.change(SCHEDULER, "--leader-elect=false", "--leader-elect=true");
     let (program, configuration, pass) = (program(), configuration(), host.look());
     let ran = Ran { trigger: "file", took: Duration::from_millis(80), done: &steps, failed: &[] };
-    let inputs = Inputs {
-        looked: Some(looked(&host.cluster, &pass)),
-        ran: Some(ran),
-        ..inputs(&program, &configuration)
-    };
+    let inputs =
+        Inputs { looked: Some(looked(&host.cluster, &pass)), ran: Some(ran), ..inputs(&program, &configuration) };
     let repaired = update::next(Some(&drifted), &inputs);
     assert_eq!(truth(&repaired, CONVERGED).0, Truth::True);
     assert_eq!((repaired.drift.now, repaired.drift.repaired), (0, 1));
@@ -355,11 +357,8 @@ fn a_pause_is_shown_with_what_drifts_meanwhile() {
         by: "root".into(),
     };
     let (program, configuration, pass) = (program(), configuration(), host.look());
-    let inputs = Inputs {
-        looked: Some(looked(&host.cluster, &pass)),
-        pause: Some(&pause),
-        ..inputs(&program, &configuration)
-    };
+    let inputs =
+        Inputs { looked: Some(looked(&host.cluster, &pass)), pause: Some(&pause), ..inputs(&program, &configuration) };
     let status = update::next(Some(&before), &inputs);
     assert_eq!(truth(&status, PAUSED).0, Truth::True);
     let (word, sentence) = watching(&status, NOW).verdict();
@@ -433,7 +432,9 @@ fn the_page_runs_no_script_and_loads_nothing() {
     status.node = "<script>alert(1)</script>".into();
     status.resources[0].message = "\"'><img src=x>".into();
     let html = page::page(&watching(&status, NOW));
-    for text in ["<script", "<img", "<link", "<iframe", "javascript:", " style=", "http://", "https://", "@import", "url("] {
+    for text in
+        ["<script", "<img", "<link", "<iframe", "javascript:", " style=", "http://", "https://", "@import", "url("]
+    {
         assert!(!html.contains(text), "{text}");
     }
     assert!(page::security_policy().starts_with("default-src 'none'; style-src 'sha256-"));
@@ -465,8 +466,14 @@ fn metrics_are_well_formed_and_each_family_is_there_once() {
 #[test]
 fn no_secret_is_in_anything_that_is_shown() {
     let host = Host::new(SMALL);
-    let mut secrets = vec!["0123456789abcdef".to_owned(), "MDEyMzQ1Njc4OWFiY2RlZg".to_owned(), "PRIVATE KEY".to_owned()];
-    let keys: Vec<String> = host.files.touched().into_keys().filter(|path| path.ends_with(".key")).collect();
+    let mut secrets =
+        vec!["0123456789abcdef".to_owned(), "MDEyMzQ1Njc4OWFiY2RlZg".to_owned(), "PRIVATE KEY".to_owned()];
+    let keys: Vec<String> = host
+        .files
+        .touched()
+        .into_keys()
+        .filter(|path| Path::new(path).extension().is_some_and(|end| end == "key"))
+        .collect();
     assert!(keys.len() > 8, "{keys:?}");
     for path in keys {
         let text = String::from_utf8(host.files.read(&path).unwrap().unwrap().0).unwrap();
@@ -536,7 +543,9 @@ fn unknown_fields(value: &serde_json::Value, schema: &serde_json::Value, path: &
             }
         }
         serde_json::Value::Array(items) => {
-            items.iter().for_each(|item| unknown_fields(item, &schema["items"], path, found));
+            for item in items {
+                unknown_fields(item, &schema["items"], path, found);
+            }
         }
         _ => {}
     }
@@ -551,4 +560,71 @@ fn the_schema_in_the_cluster_has_every_field_that_is_told_there() {
         unknown_fields(&object::with_status(&status)["status"], &schema["properties"]["status"], "status", &mut found);
         assert!(found.is_empty(), "{found:?}");
     }
+}
+
+/// A prompt with a sandbox.
+struct Prompt(tempfile::TempDir);
+
+impl Prompt {
+    fn new() -> Self {
+        let prompt = Self(tempfile::TempDir::new().unwrap());
+        fs::write(prompt.0.path().join("cluster.yaml"), SMALL).unwrap();
+        prompt
+    }
+
+    fn run(&self, line: &str) -> (String, i32) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_planekeeper"));
+        command.args(line.split_whitespace()).args(["--root", "host"]).current_dir(self.0.path());
+        let output = command.env_clear().env("PLANEKEEPER_CONFIG", "cluster.yaml").env("USER", "ada").output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (said, output.status.code().unwrap())
+    }
+
+    fn modified(&self) -> std::time::SystemTime {
+        fs::metadata(self.0.path().join("host/var/lib/planekeeper/status.json")).unwrap().modified().unwrap()
+    }
+}
+
+#[test]
+fn a_run_leaves_its_status_behind_and_one_with_nothing_to_do_does_not_touch_it() {
+    let prompt = Prompt::new();
+    let (said, code) = prompt.run("status");
+    assert!(code == 1 && said.contains("has not looked at this host yet"), "{said}");
+    assert_eq!(prompt.run("reconcile").1, 0);
+    let before = prompt.modified();
+    let (said, code) = prompt.run("status");
+    // Nobody watches: it is not claimed that the host still is so, nor by the exit code.
+    assert_eq!(code, 1, "{said}");
+    assert!(said.starts_with("UNKNOWN  no planekeeper watches this host. When it was last looked at, "), "{said}");
+    assert!(said.contains(" ago, it was CONVERGED: cp1 is as configured"), "{said}");
+    assert_eq!(prompt.run("reconcile").1, 0);
+    assert_eq!(prompt.modified(), before);
+    let (json, _) = prompt.run("status -o json");
+    let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&told["verdict"], &told["status"]["node"]), (&"UNKNOWN".into(), &"cp1".into()));
+    assert!(told["stale"].is_string() && told["ageSeconds"].is_i64(), "{told}");
+}
+
+#[test]
+fn waiting_ends_when_its_time_is_over() {
+    let prompt = Prompt::new();
+    assert_eq!(prompt.run("status --wait --timeout 1ms").1, 1);
+    assert_eq!(prompt.run("status --wait --timeout never").1, 64);
+    assert_eq!(prompt.run("status --timeout 5s").1, 64, "there is nothing to time without --wait");
+}
+
+#[test]
+fn a_pause_is_written_with_its_reason_and_end_and_taken_back() {
+    let prompt = Prompt::new();
+    fs::create_dir(prompt.0.path().join("host")).unwrap();
+    assert_eq!(prompt.run("pause").1, 64, "a pause has a reason");
+    let (said, code) = prompt.run("pause --reason maintenance --for 2h");
+    assert!(code == 0 && said.starts_with("This host is paused by ada since "), "{said}");
+    let text = fs::read_to_string(prompt.0.path().join("host/var/lib/planekeeper/pause.json")).unwrap();
+    let pause = Pause::read(Some(&text), Moment(0)).unwrap();
+    assert_eq!((pause.reason.as_str(), pause.by.as_str()), ("maintenance", "ada"));
+    assert_eq!(pause.until.unwrap().since(pause.since), 7200);
+    assert_eq!(prompt.run("resume").1, 0);
+    assert!(!prompt.0.path().join("host/var/lib/planekeeper/pause.json").exists());
+    assert_eq!(prompt.run("resume"), ("It was not paused.\n".into(), 0));
 }

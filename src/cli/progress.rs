@@ -88,6 +88,7 @@ impl Progress {
     pub fn tell(&self, event: &Event<'_>) {
         let mut state = self.shared.lock();
         let line = match event {
+            Event::Looked(_) => return,
             Event::Planned(steps) => {
                 *state = State { planned: *steps, over: state.over, ..State::default() };
                 return;

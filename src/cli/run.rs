@@ -10,7 +10,7 @@ use crate::cli::configuration::{self, Configuration};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::join::Commands;
 use crate::cli::progress::Progress;
-use crate::cli::{json, output, text};
+use crate::cli::{json, output, status, text};
 use crate::cluster::Cluster;
 use crate::engine::{self, Pass};
 use crate::facts::Facts;
@@ -107,7 +107,7 @@ fn host(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Box<
 }
 
 /// Whether a run may touch the place that it was given.
-fn permit(place: &Place) -> Result<(), Failure> {
+pub(super) fn permit(place: &Place) -> Result<(), Failure> {
     match &place.root {
         Some(root) => refuse_system_root(root),
         None => permit_root(
@@ -187,12 +187,17 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
         return Ok(Exit::Failed);
     }
     let mut progress = Progress::new();
-    let tell = |event: engine::Event<'_>| progress.tell(&event);
+    let run = status::Run::new(config, &cluster);
+    let tell = |event: engine::Event<'_>| {
+        run.take(&event);
+        progress.tell(&event);
+    };
     let report = engine::reconcile(&*host, &cluster, last_good, engine::workers(), &tell);
     progress.clear();
     let report = report.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let converged = report.converged();
     let text = record.to_text();
+    run.write_down(place.path(), &text, &report);
     if converged && last_text.as_deref() != Some(&text) {
         let written = host.keep(record::PATH, &text);
         written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;

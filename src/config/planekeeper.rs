@@ -31,6 +31,8 @@ pub struct PlanekeeperConfiguration {
     pub proxy_environment: BTreeMap<String, String>,
     /// What to do about bootstrap tokens.
     pub bootstrap_tokens: BootstrapTokens,
+    /// How `planekeeper watch` tells how the control plane stands.
+    pub status: Status,
 }
 
 /// What to do about drift.
@@ -129,6 +131,20 @@ pub enum WhenEnded {
     Leave,
     /// Give it another life.
     Renew,
+}
+
+/// How `planekeeper watch` is seen.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// Where it serves the status page, metrics and health over HTTP: an address of the loopback interface with a port,
+    /// by default `127.0.0.1:10264`. An empty text turns it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Tell of it in the cluster too: as a `ControlPlaneNode`, whose CRD is then made, and by Events. By default in a
+    /// cluster that planekeeper set up, and not in one that it has taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<bool>,
 }
 
 /// The `CustomResourceDefinition` of the kind, from the types above.

@@ -147,13 +147,10 @@ fn answer(asked: &Asked<'_>, board: &Board) -> Answer {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "there is nothing to change here");
     }
     let shown = board.lock().clone();
-    let view = View {
-        status: &shown.status,
-        now: Moment((board.now)()),
-        presence: Presence::Watching(shown.working),
-    };
+    let view = View { status: &shown.status, now: Moment((board.now)()), presence: Presence::Watching(shown.working) };
     let well = |kind, body| Answer { code: StatusCode::OK, kind, body };
-    let verbose = asked.query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
+    let verbose =
+        asked.query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
     let checked = |endpoint, checks: &[health::Check]| {
         let code = if health::passed(checks) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         Answer { code, kind: TEXT, body: health::text(endpoint, checks, verbose) }

@@ -1,5 +1,7 @@
 //! `/livez` and `/readyz`, in the words of Kubernetes' own: `[+]converged ok`.
 
+use std::fmt::Write;
+
 use super::conditions::{CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED};
 use super::verdict::{Presence, View};
 use super::{Moment, Status, Truth};
@@ -69,10 +71,11 @@ pub fn text(endpoint: &str, checks: &[Check], verbose: bool) -> String {
     }
     let mut out = String::new();
     for check in checks {
-        match &check.failure {
-            None => out += &format!("[+]{} ok\n", check.name),
-            Some(why) => out += &format!("[-]{} failed: {why}\n", check.name),
-        }
+        let _ = match &check.failure {
+            None => writeln!(out, "[+]{} ok", check.name),
+            Some(why) => writeln!(out, "[-]{} failed: {why}", check.name),
+        };
     }
-    out + &format!("{endpoint} check {}\n", if passed { "passed" } else { "failed" })
+    let _ = writeln!(out, "{endpoint} check {}", if passed { "passed" } else { "failed" });
+    out
 }

@@ -78,7 +78,9 @@ fn passes(out: &mut Exposition, status: &Status) {
     ];
     for (name, help, counts) in by_kind {
         out.family(name, Type::Counter, help);
-        counts.iter().for_each(|(kind, number)| out.sample(&[("kind", kind)], count(*number)));
+        for (kind, number) in counts {
+            out.sample(&[("kind", kind)], count(*number));
+        }
     }
     let name = "planekeeper_certificate_renewals_total";
     out.family(name, Type::Counter, "Certificates that were made anew for their age.");
@@ -125,20 +127,6 @@ fn control_plane(out: &mut Exposition, status: &Status) {
             out.sample(&[("name", &certificate.name), ("ca", authority)], seconds(expires.0));
         }
     }
-}
-
-impl State {
-    /// All, from best to worst.
-    pub const ALL: [Self; 8] = [
-        Self::InSync,
-        Self::Waiting,
-        Self::Pending,
-        Self::Drifted,
-        Self::Held,
-        Self::Unknown,
-        Self::Refused,
-        Self::Failed,
-    ];
 }
 
 #[derive(Clone, Copy)]

@@ -156,32 +156,32 @@ fn diagnostics(out: &mut String, view: &View<'_>) {
 
 /// What is wanted against disk, process and API, part by part.
 fn layers(out: &mut String, view: &View<'_>) {
-    let status = view.status;
-    if status.resources.is_empty() {
+    let resources = &view.status.resources;
+    if resources.is_empty() {
         return;
     }
     let mut parts: Vec<&str> = Vec::new();
-    for resource in &status.resources {
+    for resource in resources {
         if !parts.contains(&resource.part.as_str()) {
             parts.push(&resource.part);
         }
     }
     let layers: Vec<Layer> = Layer::ALL
         .into_iter()
-        .filter(|layer| status.resources.iter().any(|resource| Layer::of(&resource.id) == *layer))
+        .filter(|layer| resources.iter().any(|resource| Layer::of(&resource.id) == *layer))
         .collect();
     heading(out, "Wanted against seen", &seen(view));
     out.push_str("<div class=\"scroll\"><table><thead><tr><th>Part</th><th>Wanted</th>");
-    layers.iter().for_each(|layer| {
-        let _ = write!(out, "<th>{}</th>", if *layer == Layer::Api { "In the API" } else { on(*layer) });
-    });
+    for layer in &layers {
+        let _ = write!(out, "<th>{}</th>", on(*layer));
+    }
     out.push_str("</tr></thead><tbody>");
     for part in parts {
-        let of_part: Vec<_> = status.resources.iter().filter(|resource| resource.part == part).collect();
+        let of_part: Vec<_> = resources.iter().filter(|resource| resource.part == part).collect();
         let _ = write!(out, "<tr><th>{}</th><td>{}</td>", escape(part), of_part.len());
         for layer in &layers {
-            let states = of_part.iter().filter(|resource| Layer::of(&resource.id) == *layer);
-            let states: Vec<State> = states.map(|resource| resource.state).collect();
+            let here = of_part.iter().filter(|resource| Layer::of(&resource.id) == *layer);
+            let states: Vec<State> = here.map(|resource| resource.state).collect();
             let _ = write!(out, "<td>{}</td>", matrix_cell(&states));
         }
         out.push_str("</tr>");
@@ -388,11 +388,11 @@ fn map(out: &mut String, view: &View<'_>) {
 fn footer(out: &mut String, status: &Status) {
     let program = &status.program;
     let took = status.last_pass.as_ref().map(|pass| format!(", last pass {}", seconds(pass.milliseconds)));
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<footer>planekeeper {}, process {}, since {}{}{}. \
          <a href=\"/statusz\">text</a> · <a href=\"/api/v1/status\">JSON</a> · <a href=\"/metrics\">metrics</a> · \
-         <a href=\"/readyz?verbose\">readyz</a> · <a href=\"/livez?verbose\">livez</a></footer>\n",
+         <a href=\"/readyz?verbose\">readyz</a> · <a href=\"/livez?verbose\">livez</a></footer>",
         escape(&program.version),
         program.process,
         program.started_at,

@@ -373,35 +373,3 @@ fn cause(cause: &Cause) -> String {
         Cause::Adoption => "adoption".to_owned(),
     }
 }
-
-impl State {
-    /// One word, as the API and programs have it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InSync => "InSync",
-            Self::Waiting => "Waiting",
-            Self::Pending => "Pending",
-            Self::Drifted => "Drifted",
-            Self::Held => "Held",
-            Self::Unknown => "Unknown",
-            Self::Refused => "Refused",
-            Self::Failed => "Failed",
-        }
-    }
-
-    /// One or two words, as people read it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::InSync => "in sync",
-            Self::Waiting => "waiting",
-            Self::Pending => "pending",
-            Self::Drifted => "drifted",
-            Self::Held => "held",
-            Self::Unknown => "unknown",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}

@@ -152,21 +152,26 @@ fn edges(cells: &[Cell<'_>]) -> BTreeSet<(usize, usize)> {
 
 /// The same without the lines that follow from others.
 fn reduced(edges: &BTreeSet<(usize, usize)>, count: usize) -> BTreeSet<(usize, usize)> {
-    let mut reach = vec![vec![false; count]; count];
+    let mut reach: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); count];
     for (need, cell) in edges {
-        reach[*need][*cell] = true;
+        reach[*need].insert(*cell);
     }
     for via in 0..count {
-        for from in 0..count {
-            if reach[from][via] {
-                for to in 0..count {
-                    reach[from][to] |= reach[via][to];
-                }
+        let further = reach[via].clone();
+        for from in &mut reach {
+            if from.contains(&via) {
+                from.extend(&further);
             }
         }
     }
     let longer = |need: usize, cell: usize| {
-        (0..count).any(|via| via != need && via != cell && reach[need][via] && reach[via][cell] && !reach[via][need])
+        (0..count).any(|via| {
+            via != need
+                && via != cell
+                && reach[need].contains(&via)
+                && reach[via].contains(&cell)
+                && !reach[via].contains(&need)
+        })
     };
     edges.iter().copied().filter(|(need, cell)| !longer(*need, *cell)).collect()
 }
