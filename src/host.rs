@@ -10,6 +10,7 @@ pub mod machine;
 pub mod memory;
 pub mod pki;
 pub mod probe;
+pub mod publish;
 pub mod reset;
 pub mod sandbox;
 pub mod serve;

@@ -7,6 +7,7 @@ mod call;
 pub(in crate::host) mod client;
 mod error;
 mod kinds;
+mod subresource;
 
 pub use error::{ApiError, Refusal, Retry, Unreachable, Why, failed_checks};
 

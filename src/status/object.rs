@@ -50,10 +50,17 @@ pub fn crd() -> Value {
     let version = &mut crd["spec"]["versions"][0];
     version["additionalPrinterColumns"] = columns;
     version["subresources"] = json!({ "status": {} });
+    // An object is made first and told of then.
+    if let Some(schema) = version["schema"]["openAPIV3Schema"].as_object_mut() {
+        schema.remove("required");
+    }
     let status = &mut version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
     for (list, key) in [("conditions", "type"), ("resources", "id")] {
         status[list]["x-kubernetes-list-type"] = "map".into();
         status[list]["x-kubernetes-list-map-keys"] = json!([key]);
+        let required = status[list]["items"]["required"].as_array().cloned().unwrap_or_default();
+        let others = required.into_iter().filter(|name| name != key);
+        status[list]["items"]["required"] = others.chain([json!(key)]).collect();
     }
     crd
 }

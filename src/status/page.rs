@@ -57,7 +57,7 @@ pub fn page(view: &View<'_>) -> String {
         word.name(),
         class(word),
         word.name(),
-        escape(&capital(&sentence)),
+        escape(&sentence),
         escape(&about(view)),
     );
     diagnostics(&mut out, view);
@@ -79,11 +79,6 @@ const fn class(word: Word) -> &'static str {
         Word::Degraded => "bad",
         Word::Unknown => "none",
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>() + ".").unwrap_or_default()
 }
 
 fn about(view: &View<'_>) -> String {
@@ -141,7 +136,7 @@ fn diagnostics(out: &mut String, view: &View<'_>) {
     for resource in left.iter().take(40) {
         let _ = write!(
             out,
-            "<tr><td class=\"short\">{}</td><td><code>{}</code></td><td>{}</td></tr>",
+            "<tr><td class=\"short\">{}</td><td><code>{}</code><p>{}</p></td></tr>",
             pill(resource.state.class(), resource.state.word()),
             escape(&resource.id),
             escape(&resource.message)
@@ -171,14 +166,14 @@ fn layers(out: &mut String, view: &View<'_>) {
         .filter(|layer| resources.iter().any(|resource| Layer::of(&resource.id) == *layer))
         .collect();
     heading(out, "Wanted against seen", &seen(view));
-    out.push_str("<div class=\"scroll\"><table><thead><tr><th>Part</th><th>Wanted</th>");
+    out.push_str("<div class=\"scroll\"><table><thead><tr><th>Part</th><th class=\"wide\">Wanted</th>");
     for layer in &layers {
         let _ = write!(out, "<th>{}</th>", on(*layer));
     }
     out.push_str("</tr></thead><tbody>");
     for part in parts {
         let of_part: Vec<_> = resources.iter().filter(|resource| resource.part == part).collect();
-        let _ = write!(out, "<tr><th>{}</th><td>{}</td>", escape(part), of_part.len());
+        let _ = write!(out, "<tr><th>{}</th><td class=\"wide\">{}</td>", escape(part), of_part.len());
         for layer in &layers {
             let here = of_part.iter().filter(|resource| Layer::of(&resource.id) == *layer);
             let states: Vec<State> = here.map(|resource| resource.state).collect();
