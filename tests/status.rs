@@ -20,6 +20,7 @@ use planekeeper::host::ApplyError;
 use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
+use planekeeper::host::shown::Shown;
 use planekeeper::observed::{Mode as FileMode, Observed, Seen, UnitSeen};
 use planekeeper::plan::Plan;
 use planekeeper::resource::{Desired, Id, Spec, Want};
@@ -462,6 +463,30 @@ fn metrics_are_well_formed_and_each_family_is_there_once() {
     }
 }
 
+#[test]
+fn the_alerts_ask_only_for_metrics_and_labels_that_there_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/prometheus/alerts.yaml");
+    let rules = planekeeper::yaml::parse(&fs::read_to_string(path).unwrap()).unwrap();
+    let told = metrics::metrics(&watching(&trouble(), NOW));
+    let mut asked = 0;
+    for rule in rules["groups"][0]["rules"].as_array().unwrap() {
+        let expression = rule["expr"].as_str().unwrap();
+        for part in expression.split("planekeeper_").skip(1) {
+            let end = part.find(|char: char| !char.is_ascii_lowercase() && char != '_').unwrap_or(part.len());
+            let name = format!("planekeeper_{}", &part[..end]);
+            assert!(told.contains(&format!("# TYPE {name} ")), "{name}");
+            if let Some(labels) = part[end..].strip_prefix('{') {
+                for label in labels.split('}').next().unwrap().split(',') {
+                    let label = label.split(['=', '!']).next().unwrap();
+                    assert!(told.contains(&format!("{label}=\"")), "{name}: {label}");
+                }
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked > 8, "{asked}");
+}
+
 /// What must be in no output: private keys, tokens' secrets, whatever is in a Secret.
 #[test]
 fn no_secret_is_in_anything_that_is_shown() {
@@ -627,4 +652,52 @@ fn a_pause_is_written_with_its_reason_and_end_and_taken_back() {
     assert_eq!(prompt.run("resume").1, 0);
     assert!(!prompt.0.path().join("host/var/lib/planekeeper/pause.json").exists());
     assert_eq!(prompt.run("resume"), ("It was not paused.\n".into(), 0));
+}
+
+/// What somebody on this host is answered.
+fn get(address: std::net::SocketAddr, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn who_watches_is_asked_and_writes_down_only_what_is_new() {
+    let host = Host::new(SMALL);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let files = Memory::default();
+    for folder in ["/var", "/var/lib", "/var/lib/planekeeper"] {
+        files.create_directory(folder).unwrap();
+    }
+    let owner = planekeeper::facts::Owner::default();
+    let shown = Shown::open(Files(&files), owner, program(), || NOW).unwrap();
+    // Any port that is free, which is then the one that it keeps.
+    shown.listen(Some("127.0.0.1:0".parse().unwrap()), runtime.handle()).unwrap();
+    let address = shown.program().address.unwrap().parse().unwrap();
+    assert!(get(address, "/statusz").contains("UNKNOWN"), "nobody has looked yet");
+    let show = |now: i64| {
+        let (program, configuration, pass) = (shown.program(), configuration(), host.look());
+        let looked = Some(looked(&host.cluster, &pass));
+        shown.show(&Inputs { now: Moment(now), looked, ..inputs(&program, &configuration) }).unwrap();
+    };
+    show(NOW);
+    assert!(get(address, "/statusz").contains("CONVERGED"));
+    assert!(get(address, "/readyz").starts_with("HTTP/1.0 200 OK"));
+    let written = files.touched();
+    show(NOW + 60);
+    assert_eq!(files.touched(), written, "nothing is new but ages");
+    host.change(SCHEDULER, "--leader-elect=true", "--leader-elect=false");
+    show(NOW + 120);
+    assert_ne!(files.touched(), written);
+    assert!(get(address, "/readyz").starts_with("HTTP/1.0 503"));
+    assert!(get(address, "/api/v1/status").contains("\"verdict\": \"PENDING\""));
+    shown.listen(None, runtime.handle()).unwrap();
+    assert_eq!(shown.program().address, None);
+
+    // The next process goes on from there.
+    let next = Shown::open(Files(&files), owner, program(), || NOW).unwrap();
+    assert_eq!(next.status().without_ages().resources, shown.status().resources);
 }
