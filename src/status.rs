@@ -59,6 +59,9 @@ pub struct Status {
     /// Why the last look failed, where it did: what was seen is older than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blind: Option<String>,
+    /// Why nothing is done at all, where that is so: the control plane is somebody else's, say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<String>,
     /// The last pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_pass: Option<LastPass>,

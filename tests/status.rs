@@ -60,6 +60,7 @@ fn inputs<'a>(program: &'a Program, configuration: &'a Configuration) -> Inputs<
         rejected: None,
         looked: None,
         blind: None,
+        idle: None,
         ran: None,
         pause: None,
         fights: &[],
@@ -414,6 +415,18 @@ fn a_component_that_fails_is_told_of_whatever_the_plan_holds() {
     assert_eq!(scheduler.health, Health::Unhealthy);
     assert_eq!(watching(&status, NOW).verdict().0, Word::Degraded);
     assert_eq!(status.components.iter().find(|component| component.name == "etcd").unwrap().health, Health::Healthy);
+}
+
+#[test]
+fn why_nothing_is_done_at_all_is_the_verdict() {
+    let (program, configuration) = (program(), configuration());
+    let why = Some("the control plane is somebody else's");
+    let status = update::next(Some(&well()), &Inputs { idle: why, ..inputs(&program, &configuration) });
+    let (word, sentence) = watching(&status, NOW).verdict();
+    assert_eq!(
+        (word, sentence.as_str()),
+        (Word::Blocked, "cp1: nothing is done: the control plane is somebody else's")
+    );
 }
 
 #[test]

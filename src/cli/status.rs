@@ -199,6 +199,7 @@ impl<'a> Run<'a> {
             rejected: None,
             looked: Some(Looked { cluster: self.cluster, desired: &desired, observed: &observed, plan: &report.left }),
             blind: None,
+            idle: None,
             ran: Some(Ran { trigger: "hand", took: self.began.elapsed(), done: &report.done, failed: &report.failed }),
             pause: pause.as_ref(),
             fights: &[],

@@ -109,6 +109,9 @@ fn diagnostics(out: &mut String, view: &View<'_>) {
     if let Some(why) = &status.blind {
         card(out, "bad", "The host could not be looked at", why);
     }
+    if let Some(why) = &status.idle {
+        card(out, "warn", "Nothing is done", why);
+    }
     if let Some(rejected) = &status.rejected {
         let age = length(now.since(rejected.since));
         for one in &rejected.problems {

@@ -37,6 +37,8 @@ pub struct Inputs<'a> {
     pub looked: Option<Looked<'a>>,
     /// Why the last look failed, if it did.
     pub blind: Option<&'a str>,
+    /// Why nothing is done at all, if that is so.
+    pub idle: Option<&'a str>,
     /// The pass that ended since the status before, if one did: also one that found nothing to do, or only looked.
     pub ran: Option<Ran<'a>>,
     /// The pause, if there is one.
@@ -87,6 +89,7 @@ pub fn next(previous: Option<&Status>, inputs: &Inputs<'_>) -> Status {
     status.fights = inputs.fights.to_vec();
     status.next_wake = inputs.next_wake.cloned();
     status.blind = inputs.blind.map(clip);
+    status.idle = inputs.idle.map(clip);
     let failed = inputs.ran.map_or(&[][..], |ran| ran.failed);
     if let Some(looked) = &inputs.looked {
         look(&mut status, looked, failed, inputs.now);

@@ -110,6 +110,9 @@ impl View<'_> {
             return (Word::Paused, format!("{name} is {}; {differs}", pause.sentence()));
         }
         let named = |word, message: &str| (word, format!("{name}: {message}"));
+        if let Some(why) = &status.idle {
+            return named(Word::Blocked, &format!("nothing is done: {why}"));
+        }
         if is(COMPONENTS_HEALTHY, Truth::False) || is(CERTIFICATES_VALID, Truth::False) {
             let why = [COMPONENTS_HEALTHY, CERTIFICATES_VALID].iter().find(|kind| is(kind, Truth::False));
             return named(Word::Degraded, why.and_then(|kind| find(kind)).map_or("", |why| &why.message));
