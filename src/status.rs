@@ -4,6 +4,7 @@
 //! [`update::next`] makes it of what a pass saw and did and of the status before. Nothing in it is a secret: it has ids of resources,
 //! names of fields, and reasons.
 
+mod component;
 pub mod conditions;
 pub mod health;
 pub mod json;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use component::{Component, Health};
 pub use moment::Moment;
 pub use pause::Pause;
 pub use state::State;
@@ -263,36 +265,6 @@ pub struct Drift {
     pub last_repaired: Option<String>,
 }
 
-/// Something that runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Component {
-    /// `kube-apiserver`.
-    pub name: String,
-    /// The image that it has to run, where it is a static Pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// How it is.
-    pub health: Health,
-    /// What is seen where it is not healthy.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// Since when it is so.
-    pub since: Moment,
-}
-
-/// How something that runs is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Health {
-    /// It runs as it should and proved to work.
-    Healthy,
-    /// It does not.
-    Unhealthy,
-    /// It could not be asked.
-    #[default]
-    Unknown,
-}
-
 /// A certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -367,8 +339,9 @@ fn is_zero(count: &u64) -> bool {
 pub struct Fight {
     /// The resource.
     pub resource: String,
-    /// How often it was put right.
-    pub times: u64,
+    /// The other writer, as the API server names it; nobody knows who writes a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Since when.
     pub since: Moment,
     /// Until when it is left alone.
@@ -394,6 +367,14 @@ pub struct Counters {
     pub renewals: u64,
     /// Configurations that were rejected.
     pub rejections: u64,
+}
+
+impl Fight {
+    /// The other side, for a person.
+    #[must_use]
+    pub fn other(&self) -> &str {
+        self.by.as_deref().unwrap_or("somebody else")
+    }
 }
 
 impl Status {

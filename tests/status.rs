@@ -200,7 +200,7 @@ fn trouble() -> Status {
     };
     let fights = [Fight {
         resource: format!("file:{SCHEDULER}"),
-        times: 6,
+        by: None,
         since: Moment(NOW - 600),
         until: Some(Moment(NOW + 1800)),
     }];

@@ -127,7 +127,7 @@ pub fn events(before: &Status, after: &Status) -> Vec<Event> {
         tell(true, "Drifted", "Look", fresh.join("; "));
     }
     for fight in after.fights.iter().filter(|one| before.fights.iter().all(|old| old.resource != one.resource)) {
-        let note = format!("{} is changed back again and again: put right {} times", fight.resource, fight.times);
+        let note = format!("{} changes {} back again and again", fight.other(), fight.resource);
         tell(true, "Contested", "Repair", note);
     }
     for (kind, becomes_true, becomes_false) in [

@@ -127,8 +127,8 @@ fn diagnostics(out: &mut String, view: &View<'_>) {
         let until =
             until.map(|until| format!(" It is left alone for {}.", length(until.since(now)))).unwrap_or_default();
         let since = length(now.since(fight.since));
-        let text = format!("It was put right {} times in {since}.{until} Find out who changes it.", fight.times);
-        card(out, "warn", &format!("{} is changed back by somebody else", fight.resource), &text);
+        let text = format!("For {since} now.{until} Two writers of one thing never come to rest: end one of them.");
+        card(out, "warn", &format!("{} is changed back by {}", fight.resource, fight.other()), &text);
     }
     let left = status.out_of_sync();
     if left.is_empty() {

@@ -195,9 +195,9 @@ fn details(out: &mut String, view: &View<'_>) {
     let fights = status.fights.iter().map(|fight| {
         let until = fight.until.filter(|until| *until > now);
         let until = until.map(|until| format!(", left alone for {}", length(until.since(now)))).unwrap_or_default();
-        format!("{}: put right {} times since {}{until}", fight.resource, fight.times, fight.since)
+        format!("{}: by {}, since {}{until}", fight.resource, fight.other(), fight.since)
     });
-    section("changed back by somebody else", fights.collect());
+    section("changed back again and again", fights.collect());
     let left = status.out_of_sync().into_iter().map(|resource| {
         let message = if resource.message.is_empty() { String::new() } else { format!(": {}", resource.message) };
         format!("{:<8} {}{message}", resource.state.word(), resource.id)

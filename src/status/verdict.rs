@@ -122,8 +122,8 @@ impl View<'_> {
             return named(Word::Blocked, &format!("a configuration was rejected: {why}"));
         }
         if let Some(fight) = status.fights.first() {
-            let (what, times) = (&fight.resource, fight.times);
-            return named(Word::Blocked, &format!("somebody else changes {what} back again and again ({times} times)"));
+            let (what, who) = (&fight.resource, fight.other());
+            return named(Word::Blocked, &format!("{who} changes {what} back again and again"));
         }
         if is(CONVERGED, Truth::False) {
             let reason = find(CONVERGED).map_or("", |converged| &converged.reason);
