@@ -17,6 +17,8 @@ pub struct Row {
     pub path: String,
     /// It is a CA.
     pub is_ca: bool,
+    /// Its beginning, in seconds since 1970, where it could be read.
+    pub begins: Option<i64>,
     /// Its end, in seconds since 1970, where it could be read.
     pub expires: Option<i64>,
     /// Seconds until its end; negative after it.
@@ -104,6 +106,7 @@ fn row(id: &Id, path: &str, profile: &Profile, issuer: Option<&CaRef>, observed:
         name: name(id),
         path: path.to_owned(),
         is_ca: issuer.is_none(),
+        begins: facts.map(|facts| facts.not_before),
         expires: facts.map(|facts| facts.not_after),
         residual: facts.map(|facts| facts.not_after.saturating_sub(now)),
         ca_name: issuer.map(|ca| name(&ca.id)),

@@ -11,6 +11,7 @@ pub mod preflight;
 pub mod progress;
 pub mod reset;
 pub mod run;
+pub mod status;
 pub mod text;
 pub mod watch;
 
@@ -56,6 +57,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
             run::plan(config, place, ignoring, format, *detailed_exitcode)
         }
         Command::Preflight(ignoring) => preflight::preflight(config, ignoring, format),
+        Command::Status(arguments) => status::status(arguments, format),
+        Command::Pause(arguments) => status::pause(arguments),
+        Command::Resume(place) => status::resume(place),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),

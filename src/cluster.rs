@@ -17,11 +17,13 @@ mod certificate_key;
 #[cfg(test)]
 mod fixture;
 mod lines;
+mod settings;
 
 pub use certificate_key::CertificateKey;
 #[cfg(test)]
 pub(crate) use fixture::fixture;
 pub use lines::{Lines, Location};
+pub use settings::{DriftPolicy, DriftRule, FileModes, STATUS_ADDRESS, Settings};
 
 /// What one host's control plane should be.
 #[derive(Clone, Debug)]
@@ -371,50 +373,6 @@ pub struct ComponentConfig {
 pub struct Audit {
     /// The `audit.k8s.io/v1` Policy.
     pub policy: Value,
-}
-
-/// planekeeper's own settings: the kind `PlanekeeperConfiguration`.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What to do about drift, by resource; the last rule that matches counts.
-    pub drift: Vec<DriftRule>,
-    /// How long before its end a certificate is made anew; `None` is a third of its life.
-    pub renew_before: Option<Duration>,
-    /// Modes of files.
-    pub file_modes: FileModes,
-    /// Environment of every static Pod of Kubernetes: what kubeadm takes from the proxy variables of its own environment.
-    pub proxy_environment: BTreeMap<String, String>,
-    /// A token that ended is made anew, rather than left out.
-    pub renew_ended_tokens: bool,
-}
-
-/// One rule of `drift`.
-#[derive(Clone, Debug)]
-pub struct DriftRule {
-    /// Ids that it is about, with `*` for any text.
-    pub resources: String,
-    /// What to do.
-    pub policy: DriftPolicy,
-}
-
-/// What to do where a resource differs without the configuration having changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriftPolicy {
-    /// Make it right.
-    Repair,
-    /// Say so and leave it.
-    Report,
-    /// Leave it and count it as unchanged.
-    Leave,
-}
-
-/// Whose file modes are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileModes {
-    /// What kubeadm sets.
-    Kubeadm,
-    /// The CIS benchmark's: 0600 for the kubelet's configuration too.
-    Cis,
 }
 
 /// A version of Kubernetes.

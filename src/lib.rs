@@ -51,6 +51,8 @@
 //! # What people see
 //!
 //! [`cli`] is the command line: arguments, exit codes, text and JSON. [`certs`] is the list of `certs list`; [`table`] sets out tables.
+//! [`status`] is how a control plane stands, as one value, and what is made of it: conditions, text, metrics, a page, an object in the
+//! cluster.
 //!
 //! # Where to begin
 //!
@@ -83,6 +85,7 @@ pub mod record;
 pub mod reset;
 pub mod resource;
 pub mod sources;
+pub mod status;
 pub mod table;
 pub mod verdict;
 pub mod versions;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use planekeeper::diff::object;
 use planekeeper::host::api::{Access, Api};
 use planekeeper::host::probe::probe;
+use planekeeper::host::publish::Publisher;
+use planekeeper::status::{self, Status};
 use planekeeper::verdict::Verdict;
 use planekeeper::yaml;
 use serde_json::{Value, json};
@@ -200,6 +202,46 @@ fn a_real_api_server_takes_every_object_once_and_finds_nothing_to_change_the_sec
         assert!(matches!(verdict, Verdict::Same), "{wanted}: {verdict:?}");
     }
     drift_is_put_right(&admin, &objects);
+    the_status_is_told(&plane, &admin);
+}
+
+/// The status is in the cluster as a `ControlPlaneNode`, of which a real API server takes every field; what happens, as Events; and a label
+/// of the object is read.
+fn the_status_is_told(plane: &ControlPlane, api: &Api) {
+    let text = |name: &str| fs::read_to_string(plane.path(&format!("/etc/kubernetes/{name}"))).unwrap();
+    let (admin, server, handle) = (text("admin.conf"), plane.server.clone(), plane.runtime.handle().clone());
+    let connect = move || {
+        let timeout = Duration::from_secs(60);
+        let access = Access { kubeconfig: &admin, fallback: None, server: Some(&server), timeout };
+        Api::new(&access, handle.clone()).map_err(|error| error.to_string())
+    };
+    let publisher = Publisher::start(Box::new(connect), Box::new(|| {})).unwrap();
+    let status = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/status").join(name);
+        Status::read(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let (well, trouble) = (status("well.json"), status("trouble.json"));
+    publisher.tell(&Status::default(), &well);
+    let object = status::object::object("cp1");
+    let told = || api.get(&object).ok().flatten().map(|object| object["status"].clone()).unwrap_or_default();
+    let ready = |told: &Value| told["conditions"][0]["status"].clone();
+    eventually("the status is told", || {
+        assert_eq!(publisher.error(), None);
+        ready(&told()) == "True"
+    });
+    assert_eq!(told(), status::object::with_status(&well)["status"], "no field is dropped");
+    let mut labelled = object.clone();
+    labelled["metadata"]["labels"] = json!({ status::pause::LABEL: "true" });
+    api.apply(&labelled, None).unwrap();
+    publisher.tell(&well, &trouble);
+    eventually("the trouble is told", || ready(&told()) == "False");
+    eventually("the label is read", || publisher.label().as_deref() == Some("true"));
+    let events = || api.get_text("/apis/events.k8s.io/v1/namespaces/default/events").unwrap();
+    eventually("what happened is told", || {
+        ["Repaired", "Drifted", "Contested", "ConfigurationRejected", "ComponentsUnhealthy"]
+            .iter()
+            .all(|reason| events().contains(&format!("\"reason\":\"{reason}\"")))
+    });
 }
 
 /// Whatever a verdict calls a difference, an apply puts right.

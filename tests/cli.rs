@@ -171,7 +171,14 @@ fn drift(session: &Session) {
 #[test]
 fn help_is_a_manual() {
     let mut session = Session::new("");
-    session.run("--help").run("plan --help").run("reconcile --help").run("watch --help").matches("help.txt");
+    session
+        .run("--help")
+        .run("plan --help")
+        .run("reconcile --help")
+        .run("watch --help")
+        .run("status --help")
+        .run("pause --help")
+        .matches("help.txt");
 }
 
 #[test]

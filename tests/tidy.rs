@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 23] = [
+const PURE: [&str; 24] = [
     "certs",
     "cluster",
     "config",
@@ -26,6 +26,7 @@ const PURE: [&str; 23] = [
     "record",
     "reset",
     "resource",
+    "status",
     "table",
     "verdict",
     "versions",

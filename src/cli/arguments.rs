@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::status::Length;
+
 /// Keeps a Kubernetes control plane as one file says it should be.
 ///
 /// The file holds kubeadm's own kinds: ClusterConfiguration, InitConfiguration, KubeletConfiguration,
@@ -64,8 +66,9 @@ Environment:
 Files, on this host or below --root:
   /etc/kubernetes, /var/lib/kubelet   what kubeadm would make there
   /cluster                            in a sandbox: the cluster's objects, one YAML file each
-  /var/lib/planekeeper                planekeeper's own: its lock, the last good configuration, and
-                                      the bootstrap tokens that it has made or met
+  /var/lib/planekeeper                planekeeper's own: its lock, the last good configuration,
+                                      the bootstrap tokens that it has made or met, the status
+                                      that was last seen, and a pause
 ";
 
 /// How results are printed.
@@ -114,6 +117,18 @@ pub enum Command {
     /// host is no fault, so a host that is as configured passes. reconcile and plan make the same checks before the first
     /// change; in a sandbox (--root) there are none.
     Preflight(Ignoring),
+
+    /// Say how the host's control plane stands: 0 where it is as configured and works, else 1
+    ///
+    /// Asks the planekeeper that watches the host. Where none does, it shows what was last seen, with its age, and that
+    /// nobody knows what happened since.
+    Status(StatusArguments),
+
+    /// Have planekeeper watch change nothing for a while; it goes on looking, and shows what drifts
+    Pause(PauseArguments),
+
+    /// End a pause
+    Resume(Place),
 
     /// Take this host back to bare, as kubeadm reset does: everything that runs and all data of the cluster on it go
     ///
@@ -214,6 +229,34 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What `status` takes.
+#[derive(Args, Debug)]
+pub struct StatusArguments {
+    /// The host.
+    #[command(flatten)]
+    pub place: Place,
+    /// Wait until the control plane is as configured and works
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most
+    #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
+    pub timeout: Length,
+}
+
+/// What `pause` takes.
+#[derive(Args, Debug)]
+pub struct PauseArguments {
+    /// The host.
+    #[command(flatten)]
+    pub place: Place,
+    /// Why, for whoever wonders
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// For how long; without it, until planekeeper resume
+    #[arg(long = "for", value_name = "DURATION")]
+    pub length: Option<Length>,
 }
 
 /// What `join-command` takes.

@@ -12,7 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::join::Commands;
 use crate::cli::preflight::Gate;
 use crate::cli::progress::Progress;
-use crate::cli::{json, output, preflight, text};
+use crate::cli::{json, output, preflight, status, text};
 use crate::cluster::Cluster;
 use crate::engine::{self, Pass};
 use crate::facts::Facts;
@@ -234,13 +234,18 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
         return Ok(Exit::Failed);
     }
     let mut progress = Progress::new();
-    let tell = |event: engine::Event<'_>| progress.tell(&event);
+    let told = status::Run::new(config, &cluster);
+    let tell = |event: engine::Event<'_>| {
+        told.take(&event);
+        progress.tell(&event);
+    };
     let run = engine::Run::new(engine::workers(), &tell);
     let report = engine::reconcile_with(&*host, &cluster, last_good, Some(first), &run);
     progress.clear();
     let report = report.map_err(failed)?;
     let converged = report.converged();
     let text = record.to_text();
+    told.write_down(place.path(), &text, &report);
     if converged && last_text.as_deref() != Some(&text) {
         let written = host.keep(record::PATH, &text);
         written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;

@@ -67,6 +67,8 @@ pub(crate) fn fixture() -> Cluster {
             file_modes: FileModes::Kubeadm,
             proxy_environment: BTreeMap::new(),
             renew_ended_tokens: false,
+            status_address: None,
+            publish_status: None,
         },
         lines: Lines::default(),
     }

@@ -31,6 +31,8 @@ pub struct PlanekeeperConfiguration {
     pub proxy_environment: BTreeMap<String, String>,
     /// What to do about bootstrap tokens.
     pub bootstrap_tokens: BootstrapTokens,
+    /// How `planekeeper watch` tells how the control plane stands.
+    pub status: Status,
 }
 
 /// What to do about drift.
@@ -131,10 +133,30 @@ pub enum WhenEnded {
     Renew,
 }
 
+/// How `planekeeper watch` is seen.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// Where it serves the status page, metrics and health over HTTP: an address of the loopback interface with a port,
+    /// by default `127.0.0.1:10264`. An empty text turns it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Tell of it in the cluster too: as a `ControlPlaneNode`, whose CRD is then made, and by Events. By default in a
+    /// cluster that planekeeper set up, and not in one that it has taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<bool>,
+}
+
 /// The `CustomResourceDefinition` of the kind, from the types above.
 #[must_use]
 pub fn crd() -> Value {
-    let mut schema = schema::whole::<PlanekeeperConfiguration>();
+    custom_resource::<PlanekeeperConfiguration>("PlanekeeperConfiguration", "planekeeperconfiguration")
+}
+
+/// The `CustomResourceDefinition` of a kind of ours whose objects are in no namespace.
+#[must_use]
+pub fn custom_resource<T: JsonSchema>(kind: &str, singular: &str) -> Value {
+    let mut schema = schema::whole::<T>();
     make_structural(&mut schema);
     schema["properties"]["apiVersion"] = json!({ "type": "string" });
     schema["properties"]["kind"] = json!({ "type": "string" });
@@ -142,14 +164,14 @@ pub fn crd() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": { "name": "planekeeperconfigurations.planekeeper.dev" },
+        "metadata": { "name": format!("{singular}s.planekeeper.dev") },
         "spec": {
             "group": "planekeeper.dev",
             "names": {
-                "kind": "PlanekeeperConfiguration",
-                "listKind": "PlanekeeperConfigurationList",
-                "plural": "planekeeperconfigurations",
-                "singular": "planekeeperconfiguration",
+                "kind": kind,
+                "listKind": format!("{kind}List"),
+                "plural": format!("{singular}s"),
+                "singular": singular,
             },
             "scope": "Cluster",
             "versions": [{
@@ -169,6 +191,14 @@ fn make_structural(schema: &mut Value) {
     let Some(fields) = schema.as_object_mut() else { return };
     for key in ["title", "default", "format", "$schema"] {
         fields.remove(key);
+    }
+    // An optional object is one of two: its type, or null.
+    if let Some(Value::Array(variants)) = fields.remove("anyOf") {
+        let some = variants.into_iter().find(|variant| variant["type"] != "null").unwrap_or_default();
+        for (key, value) in some.as_object().into_iter().flatten() {
+            fields.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        fields.insert("nullable".into(), true.into());
     }
     if let Some(Value::Array(types)) = fields.get("type") {
         let kind = types.iter().find(|kind| *kind != "null").cloned();

@@ -149,6 +149,11 @@ fn settings(cluster: &Cluster) -> Value {
     let rules: Value =
         rules.iter().map(|rule| json!({ "resources": rule.resources, "policy": policy(rule.policy) })).collect();
     let certificates = settings.renew_before.map_or_else(|| json!({}), |before| json!({ "renewBefore": text(before) }));
+    let mut status =
+        json!({ "address": settings.status_address.map(|address| address.to_string()).unwrap_or_default() });
+    if let Some(publish) = settings.publish_status {
+        status["publish"] = publish.into();
+    }
     let value = json!({
         "drift": { "policy": policy(every), "rules": rules },
         "certificates": certificates,
@@ -156,6 +161,7 @@ fn settings(cluster: &Cluster) -> Value {
         "dns": { "type": if cluster.dns.kind == DnsKind::CoreDns { "CoreDNS" } else { "KubeDNS" } },
         "filePermissions": if settings.file_modes == FileModes::Cis { "CIS" } else { "Kubeadm" },
         "proxyEnvironment": settings.proxy_environment,
+        "status": status,
         "bootstrapTokens": { "whenEnded": if settings.renew_ended_tokens { "Renew" } else { "Leave" } },
     });
     with_header(&value, planekeeper::API_VERSION, "PlanekeeperConfiguration")

@@ -8,6 +8,7 @@ mod call;
 pub(in crate::host) mod client;
 mod error;
 mod kinds;
+mod subresource;
 
 pub use cache::Changed;
 pub use error::{ApiError, Refusal, Retry, Unreachable, Why, failed_checks};

@@ -1,6 +1,7 @@
 //! `PlanekeeperConfiguration`, the audit policy and `timeouts`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::super::kubeadm::v1beta4::Timeouts as WrittenTimeouts;
 use super::super::planekeeper::{DnsType, DriftPolicy as Policy, FilePermissions, PlanekeeperConfiguration, WhenEnded};
 use super::super::report::Report;
 use super::super::{audit, words};
-use crate::cluster::{Audit, DnsKind, DriftPolicy, DriftRule, FileModes, Settings, Timeouts};
+use crate::cluster::{Audit, DnsKind, DriftPolicy, DriftRule, FileModes, STATUS_ADDRESS, Settings, Timeouts};
 use crate::facts::Machine;
 
 const KIND: &str = "PlanekeeperConfiguration";
@@ -42,6 +43,8 @@ pub fn check(
         },
         proxy_environment: written.proxy_environment.clone(),
         renew_ended_tokens: written.bootstrap_tokens.when_ended == WhenEnded::Renew,
+        status_address: status_address(written.status.address.as_deref(), report),
+        publish_status: written.status.publish,
     }
 }
 
@@ -60,6 +63,23 @@ pub const fn dns_kind(written: DnsType) -> DnsKind {
         DnsType::CoreDNS => DnsKind::CoreDns,
         DnsType::KubeDNS => DnsKind::KubeDns,
     }
+}
+
+/// Whoever can reach the address can read the status, and nobody is asked who they are: so it is of this host alone.
+fn status_address(written: Option<&str>, report: &mut Report) -> Option<SocketAddr> {
+    let text = match written {
+        None => return Some(STATUS_ADDRESS),
+        Some("") => return None,
+        Some(text) => text,
+    };
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback() && address.port() > 0);
+    if address.is_none() {
+        let message = format!(
+            "{text:?} is no address of the loopback interface with a port: write it like {STATUS_ADDRESS}, or \"\" for none"
+        );
+        report.error(format!("{KIND}.status.address"), message);
+    }
+    address
 }
 
 fn renew_before(written: GoDuration, life: Option<Duration>, report: &mut Report) -> Option<Duration> {

@@ -5,13 +5,16 @@ use std::fmt;
 use serde_json::Value;
 
 /// A kind, its plural in URLs, and whether its objects are in namespaces.
-const KINDS: [(&str, &str, bool); 15] = [
+const KINDS: [(&str, &str, bool); 18] = [
     ("CertificateSigningRequest", "certificatesigningrequests", false),
     ("ClusterRole", "clusterroles", false),
     ("ClusterRoleBinding", "clusterrolebindings", false),
     ("ConfigMap", "configmaps", true),
+    ("ControlPlaneNode", "controlplanenodes", false),
+    ("CustomResourceDefinition", "customresourcedefinitions", false),
     ("DaemonSet", "daemonsets", true),
     ("Deployment", "deployments", true),
+    ("Event", "events", true),
     ("Lease", "leases", true),
     ("Namespace", "namespaces", false),
     ("Node", "nodes", false),

@@ -1,0 +1,96 @@
+//! A pause: planekeeper looks and says, and changes nothing, until somebody resumes it or the pause ends by itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+
+/// Where a pause is kept. It is there while there is a pause; one that has ended does not count.
+pub const PATH: &str = "/var/lib/planekeeper/pause.json";
+
+/// The label of a `ControlPlaneNode` that pauses its host, unless its value is `false`.
+pub const LABEL: &str = "planekeeper.dev/paused";
+
+/// A pause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Pause {
+    /// Why, in the words of who paused.
+    pub reason: String,
+    /// Since when.
+    pub since: Moment,
+    /// When it ends by itself; never, where it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// Who or what paused.
+    pub by: String,
+}
+
+impl Pause {
+    /// The pause that a file describes, where it has not ended. A file that is damaged pauses too: who made it wanted a pause.
+    #[must_use]
+    pub fn read(text: Option<&str>, now: Moment) -> Option<Self> {
+        let text = text?;
+        let pause: Self = serde_json::from_str(text).unwrap_or_else(|_| Self {
+            reason: format!("{PATH} is there and cannot be understood"),
+            since: now,
+            ..Self::default()
+        });
+        pause.until.is_none_or(|until| now < until).then_some(pause)
+    }
+
+    /// The pause that a label of the `ControlPlaneNode` asks for.
+    #[must_use]
+    pub fn of_label(value: Option<&str>, previous: Option<&Self>, now: Moment) -> Option<Self> {
+        if matches!(value?, "false" | "False" | "no") {
+            return None;
+        }
+        let by = format!("the label {LABEL}");
+        let since = previous.filter(|previous| previous.by == by).map_or(now, |previous| previous.since);
+        Some(Self { reason: String::new(), since, until: None, by })
+    }
+
+    /// Its text on disk.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// In one clause: `paused by root since 2026-11-22T00:00:00Z, until 2026-11-22T02:00:00Z: disk is replaced`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let by = if self.by.is_empty() { String::new() } else { format!(" by {}", self.by) };
+        let until = self.until.map(|until| format!(", until {until}")).unwrap_or_default();
+        let reason = if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
+        format!("paused{by} since {}{until}{reason}", self.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_with_an_end_ends_by_itself_and_one_without_does_not() {
+        let pause = Pause { until: Some(Moment(100)), ..Pause::default() };
+        assert_eq!(Pause::read(Some(&pause.to_text()), Moment(99)), Some(pause.clone()));
+        assert_eq!(Pause::read(Some(&pause.to_text()), Moment(100)), None);
+        let endless = Pause::default();
+        assert_eq!(Pause::read(Some(&endless.to_text()), Moment(i64::MAX)), Some(endless));
+        assert_eq!(Pause::read(None, Moment(0)), None);
+    }
+
+    #[test]
+    fn a_damaged_file_pauses() {
+        assert!(Pause::read(Some("{"), Moment(0)).is_some());
+        assert!(Pause::read(Some(""), Moment(0)).is_some(), "touch is a way to pause");
+    }
+
+    #[test]
+    fn a_label_pauses_from_when_it_was_first_seen() {
+        let first = Pause::of_label(Some("true"), None, Moment(5)).unwrap();
+        assert_eq!(Pause::of_label(Some("true"), Some(&first), Moment(9)).unwrap().since, Moment(5));
+        assert_eq!(Pause::of_label(Some("false"), None, Moment(5)), None);
+        assert_eq!(Pause::of_label(None, None, Moment(5)), None);
+    }
+}
