@@ -12,6 +12,7 @@ pub mod progress;
 pub mod reset;
 pub mod run;
 pub mod status;
+pub mod telling;
 pub mod text;
 pub mod watch;
 

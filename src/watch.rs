@@ -52,6 +52,8 @@ pub enum Wake {
     Signal,
     /// It is time for a full pass.
     Timer,
+    /// A pause began or ended.
+    Pause,
 }
 
 impl fmt::Display for Wake {
@@ -66,6 +68,7 @@ impl fmt::Display for Wake {
             Self::Retry => f.write_str("retry"),
             Self::Signal => f.write_str("signal"),
             Self::Timer => f.write_str("timer"),
+            Self::Pause => f.write_str("pause"),
         }
     }
 }
@@ -134,4 +137,8 @@ pub struct Pause {
     pub reason: String,
     /// Until when, in seconds since 1970; `None` is until it is taken back.
     pub until: Option<i64>,
+    /// Since when.
+    pub since: i64,
+    /// Who or what asked for it.
+    pub by: String,
 }

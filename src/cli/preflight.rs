@@ -122,6 +122,18 @@ impl<'a> Gate<'a> {
     }
 }
 
+/// Whether a watch may begin to change this host, or a sandbox, which has no checks; in one line, why not. `planekeeper preflight` says more.
+///
+/// # Errors
+/// There are preflight errors, or the system gives no threads.
+pub(super) fn ready(cluster: &Cluster, live: bool) -> Result<(), String> {
+    let ignoring = Ignoring { ignore_preflight_errors: Vec::new() };
+    let report = Gate::new(cluster, &ignoring, Format::Text, live).report().map_err(|failure| failure.message)?;
+    let Some(report) = report.filter(|report| !report.passed()) else { return Ok(()) };
+    let errors = report.with(Status::Error).map(|outcome| format!("{}: {}", outcome.id, outcome.finding.found));
+    Err(format!("{}: {}", not_ready(&report), errors.collect::<Vec<_>>().join("; ")))
+}
+
 /// In one line, that reconcile would not go on.
 #[must_use]
 pub fn not_ready(report: &Report) -> String {

@@ -26,8 +26,8 @@ use crate::status::update::{Inputs, Looked, Ran};
 use crate::status::verdict::{Presence, View};
 use crate::status::{self, Configuration, Moment, Pause, Status, json, pause, text};
 
-/// Held by whoever watches a host, as long as it does.
-const WATCH_LOCK: &str = "/var/lib/planekeeper/watch.lock";
+/// Held by whoever watches a host, as long as it does: the host's own lock is taken for each pass only.
+pub(super) const WATCH_LOCK: &str = "/var/lib/planekeeper/watch.lock";
 
 /// How long the process that watches has to answer.
 const ASK: Duration = Duration::from_secs(3);

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use crate::cli::arguments::{LogFormat, Watch};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::run;
+use crate::cli::status::WATCH_LOCK;
+use crate::cli::telling::Telling;
+use crate::cli::{preflight, run};
 use crate::host::{Change, Listener};
 use crate::watch::Wake;
 use crate::watch::inbox::Inbox;
 use crate::watch::keeper::{Keeper, Seams, Setting};
 use crate::watch::log::{Format, Log};
 use crate::watch::signals;
-
-/// Where the lock of the daemon is, below the root: the host's own is taken for each pass only.
-const LOCK: &str = "/var/lib/planekeeper/watch.lock";
 
 /// `watch`.
 ///
@@ -25,7 +24,7 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
     let place = &arguments.place;
     run::permit(place)?;
     let root = place.path();
-    let _alone = run::lock_at(root, LOCK)?.ok_or_else(|| {
+    let _alone = run::lock_at(root, WATCH_LOCK)?.ok_or_else(|| {
         Failure::new(Exit::Locked, format!("another planekeeper watches {}; stop it first", root.display()))
     })?;
     let failed =
@@ -46,6 +45,9 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
             Change::Unit(name) => Wake::Unit(name),
         });
     });
+    let log = log(arguments.log_format);
+    let waker = Arc::clone(&inbox);
+    let told_of = Telling::open(place, log, Arc::new(move || waker.wake(Wake::Pause)))?;
     let seams = Seams {
         open: &|cluster, kept| {
             let listener = kept.then(|| Arc::clone(&listener));
@@ -53,10 +55,12 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
         },
         read: &|path| run::read(place, path).map_err(|failure| failure.message),
         lock: &|| run::lock_at(root, run::LOCK).map_err(|failure| failure.message),
-        show: &|_| {},
-        paused: &|| None,
+        show: &|state| told_of.show(state),
+        ready: &|cluster| preflight::ready(cluster, place.root.is_none()),
+        looked: &|cluster, pass| told_of.looked(cluster, pass),
+        paused: &|| told_of.paused(),
     };
-    let keeper = Keeper::new(setting, seams, log(arguments.log_format), inbox).map_err(failed("watch folders"))?;
+    let keeper = Keeper::new(setting, seams, log, inbox).map_err(failed("watch folders"))?;
     keeper.run();
     Ok(Exit::Done)
 }

@@ -44,6 +44,8 @@ pub struct Fight {
     pub by: Option<String>,
     /// How long it is left alone.
     pub pause: Duration,
+    /// Until then.
+    pub until: Instant,
 }
 
 impl Fight {
@@ -74,15 +76,15 @@ impl Fights {
         };
         repairs.at.clear();
         repairs.held = Some((now + pause, pause));
-        Some(Fight { id: id.clone(), by: repairs.by.clone(), pause })
+        Some(Fight { id: id.clone(), by: repairs.by.clone(), pause, until: now + pause })
     }
 
     /// What is left alone now.
     #[must_use]
     pub fn held(&self, now: Instant) -> Vec<Fight> {
         let fight = |(id, repairs): (&Id, &Repairs)| {
-            let (_, pause) = repairs.held.filter(|(until, _)| *until > now)?;
-            Some(Fight { id: id.clone(), by: repairs.by.clone(), pause })
+            let (until, pause) = repairs.held.filter(|(until, _)| *until > now)?;
+            Some(Fight { id: id.clone(), by: repairs.by.clone(), pause, until })
         };
         self.of.iter().filter_map(fight).collect()
     }

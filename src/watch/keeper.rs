@@ -58,6 +58,10 @@ pub struct Seams<'a> {
     pub lock: &'a dyn Fn() -> Result<Option<File>, String>,
     /// Takes what there is to say, after each pass and each change of it.
     pub show: &'a dyn Fn(&State),
+    /// Whether a host that planekeeper is about to set up or to take over is ready for it; in words, why not.
+    pub ready: &'a dyn Fn(&Cluster) -> Result<(), String>,
+    /// Takes each look at the host.
+    pub looked: &'a (dyn Fn(&Cluster, &crate::engine::Pass) + Sync),
     /// Whether somebody asked for a pause.
     pub paused: &'a dyn Fn() -> Option<Pause>,
 }
@@ -187,14 +191,23 @@ impl<'a> Keeper<'a> {
             self.sight.due = None;
             wakes.insert(Wake::Due);
         }
+        if self.pause_ends().is_some_and(|end| end <= machine::now()) {
+            wakes.insert(Wake::Pause);
+        }
         wakes
+    }
+
+    /// When the pause ends of itself, in seconds since 1970.
+    fn pause_ends(&self) -> Option<i64> {
+        self.state.paused.as_ref()?.until
     }
 
     /// When the loop goes on of itself.
     fn alarm(&self) -> Instant {
         let now = Instant::now();
-        let due = self.sight.due.map(|due| now + Duration::from_secs(u64::try_from(due - machine::now()).unwrap_or(0)));
-        let mine = [Some(self.timers.full), self.timers.retry, self.timers.follow, due];
+        let at = |at: i64| now + Duration::from_secs(u64::try_from(at - machine::now()).unwrap_or(0)).min(ALARM_MOST);
+        let (due, pause) = (self.sight.due.map(at), self.pause_ends().map(at));
+        let mine = [Some(self.timers.full), self.timers.retry, self.timers.follow, due, pause];
         mine.into_iter().flatten().min().unwrap_or(now).min(now + ALARM_MOST)
     }
 }

@@ -13,7 +13,6 @@ use crate::resource::Id;
 use crate::watch::backoff::Again;
 use crate::watch::log::Level;
 use crate::watch::pass;
-use crate::watch::version::Seen;
 use crate::watch::{LastPass, State, Wake};
 
 impl Keeper<'_> {
@@ -43,10 +42,7 @@ impl Keeper<'_> {
         self.say(&last, done);
         self.state.fights = self.fights.held(now);
         self.state.pass = Some(last);
-        let seen = Seen::read(&self.setting.config);
-        if self.arm(&seen) {
-            self.inbox.wake(Wake::Missed);
-        }
+        self.rearm();
     }
 
     fn count_fights(&mut self, report: &Report, now: Instant) {

@@ -13,6 +13,7 @@ use crate::host::machine;
 use crate::origin;
 use crate::problem::Problem;
 use crate::record;
+use crate::status::pause;
 use crate::watch::follower::{Next, Reading};
 use crate::watch::log::Level;
 use crate::watch::paths::Wanted;
@@ -68,6 +69,7 @@ impl Keeper<'_> {
         wanted.add(Path::new("/"), &self.setting.root, &Wake::Missed);
         // A person may adopt the control plane meanwhile.
         wanted.add(&self.setting.root, Path::new(origin::PATH), &Wake::Missed);
+        wanted.add(&self.setting.root, Path::new(pause::PATH), &Wake::Pause);
         self.sight.watch(&self.setting.root, &mut wanted);
         match self.folders.arm(wanted) {
             Ok(new) => new,
@@ -76,6 +78,14 @@ impl Keeper<'_> {
                 self.log.tell(Level::Warning, "NotWatched", &message, &[]);
                 false
             }
+        }
+    }
+
+    /// Watches what the host is made of since the last look.
+    pub(super) fn rearm(&self) {
+        let seen = Seen::read(&self.setting.config);
+        if self.arm(&seen) {
+            self.inbox.wake(Wake::Missed);
         }
     }
 

@@ -23,6 +23,8 @@ use crate::watch::{LastPass, Wake};
 
 /// So long another planekeeper at work on the host is waited for before it is said, and tried again later.
 const LOCK_MOST: Duration = Duration::from_secs(30);
+/// How often a host that is not ready is asked again. Nothing tells of a port that is free, or of a program that was installed.
+const READY_EVERY: Duration = Duration::from_secs(10);
 /// How often the lock is tried.
 const LOCK_EVERY: Duration = Duration::from_millis(20);
 /// What waits makes way for something else only so long after the last step: what was just done wakes too.
@@ -51,7 +53,7 @@ impl Keeper<'_> {
         }
         self.state.paused = paused;
         if self.state.paused.is_some() {
-            return;
+            return self.look();
         }
         self.service.beat(true);
         let (began, start) = (machine::now(), Instant::now());
@@ -63,6 +65,23 @@ impl Keeper<'_> {
         let Some(result) = result.transpose() else { return };
         let last = LastPass { began, took: start.elapsed(), wakes, result };
         self.conclude(last, chance);
+    }
+
+    /// Looks at the host and leaves it as it is: what drifts during a pause is shown.
+    fn look(&mut self) {
+        let Some(version) = self.version.take() else { return };
+        let read = (self.seams.read)(record::PATH);
+        self.remember(read.ok().flatten(), &version);
+        let same = self.last_good.text.as_deref() == Some(&version.text);
+        let before = if same { Some(&version.cluster) } else { self.last_good.other.as_ref() };
+        let look =
+            |host: Box<dyn Host>| engine::look(&*host, &version.cluster, before).map_err(|error| error.to_string());
+        if let Ok(pass) = (self.seams.open)(&version.cluster, false).and_then(look) {
+            self.sight = Sight::of(&pass, self.setting.sandbox);
+            (self.seams.looked)(&version.cluster, &pass);
+        }
+        self.version = Some(version);
+        self.rearm();
     }
 
     /// The host's lock. A person's run goes first: it is waited for, and does the same.
@@ -142,7 +161,7 @@ impl Keeper<'_> {
         }
         let keep = |origin: Origin| host.keep(origin::PATH, &origin.to_text()).map_err(|error| error.chain());
         if !host.facts(cluster).map_err(|error| error.to_string())?.adopted {
-            return keep(Origin::SetUp).map(|()| true);
+            return if self.is_ready(cluster) { keep(Origin::SetUp).map(|()| true) } else { Ok(false) };
         }
         let plan = engine::look(host, cluster, before).map_err(|error| error.to_string())?.plan;
         if !self.setting.adopt && (plan.changes().next().is_some() || !plan.settled()) {
@@ -152,7 +171,19 @@ impl Keeper<'_> {
             );
             return Ok(false);
         }
+        if !plan.steps.is_empty() && !self.is_ready(cluster) {
+            return Ok(false);
+        }
         keep(Origin::Adopted).map(|()| true)
+    }
+
+    /// Asks, before the first change of all, whether the host is ready. One that planekeeper has begun to set up is not asked again: what
+    /// drifts on it is put right whatever else is not well.
+    fn is_ready(&mut self, cluster: &Cluster) -> bool {
+        let Err(why) = (self.seams.ready)(cluster) else { return true };
+        self.idle(&why);
+        self.timers.retry = Some(Instant::now() + READY_EVERY);
+        false
     }
 
     fn engine(&mut self, host: &dyn Host, cluster: &Cluster, before: Option<&Cluster>) -> Result<Report, String> {
@@ -160,9 +191,11 @@ impl Keeper<'_> {
         let start = Instant::now();
         let elapsed = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last_step = AtomicU64::new(0);
+        let looked = self.seams.looked;
         let (log, sandbox, inbox) = (self.log, self.setting.sandbox, &self.inbox);
         let tell = |event: Event<'_>| match event {
             Event::Looked(pass) => {
+                looked(cluster, pass);
                 *sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight::of(pass, sandbox));
             }
             Event::Ended(step, None) if step.action != Action::Wait => {
