@@ -76,6 +76,12 @@ impl Place {
         self.command(&["plan", "--detailed-exitcode"]).output().unwrap()
     }
 
+    /// What `status` says to programs.
+    fn status(&self) -> Value {
+        let said = self.command(&["status", "-o", "json"]).output().unwrap();
+        serde_json::from_slice(&said.stdout).unwrap_or_default()
+    }
+
     /// The lines of the log about an event.
     fn events(&self, event: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.path("log")).unwrap_or_default();
@@ -536,6 +542,47 @@ fn who_changes_a_file_back_each_time_is_named_and_slowed_down_and_nothing_else_i
     assert_eq!(fs::read(&manifest).unwrap(), b"mine");
     // When the other writer gives up, so that nobody writes to it, it is put right in the end.
     place.until("the end of the fight", |_| fs::read(&manifest).unwrap() != b"mine");
+}
+
+#[test]
+fn a_pause_changes_nothing_and_its_end_puts_right_what_drifted() {
+    let place = Place::new().watch();
+    let before = fs::read(place.host(ETCD)).unwrap();
+    assert!(place.command(&["pause", "--reason", "disk"]).output().unwrap().status.success());
+    place.until("the pause", |place| place.said("Paused", "disk"));
+    fs::write(place.host(ETCD), "drift").unwrap();
+    place
+        .until("the drift in the status", |place| place.status()["status"].to_string().contains("manifests/etcd.yaml"));
+    assert_eq!(fs::read(place.host(ETCD)).unwrap(), b"drift");
+    assert_eq!(place.status()["status"]["pause"]["reason"], "disk");
+    assert!(place.command(&["resume"]).output().unwrap().status.success());
+    place.until_repaired(ETCD, &before, 0o600);
+    place.until("no pause", |place| place.status()["status"]["pause"].is_null());
+}
+
+#[test]
+fn a_pause_ends_by_itself() {
+    let place = Place::new().watch();
+    let before = fs::read(place.host(ETCD)).unwrap();
+    assert!(place.command(&["pause", "--reason", "disk", "--for", "1s"]).output().unwrap().status.success());
+    place.until("the pause", |place| place.said("Paused", "disk"));
+    fs::write(place.host(ETCD), "drift").unwrap();
+    place.until_repaired(ETCD, &before, 0o600);
+    assert!(place.said("Paused", "over"));
+}
+
+#[test]
+fn the_status_of_a_watch_is_its_own_and_says_that_the_host_is_as_wanted() {
+    let mut place = Place::new().watch();
+    place.until("a status", |place| place.command(&["status"]).output().unwrap().status.code() == Some(0));
+    let version = place.status()["status"]["configuration"]["hash"].clone();
+    fs::write(&place.config, "kind: [").unwrap();
+    place.until("a refusal", |place| !place.status()["status"]["rejected"].is_null());
+    assert_eq!(place.status()["status"]["configuration"]["hash"], version);
+    place.end("-TERM");
+    let said = place.command(&["status"]).output().unwrap();
+    assert_eq!(said.status.code(), Some(1), "nobody watches");
+    assert!(String::from_utf8(said.stdout).unwrap().starts_with("UNKNOWN"));
 }
 
 #[test]
