@@ -14,7 +14,7 @@ use crate::facts::Facts;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::plan::{self, Action, Held, Plan, Previous, Step};
-use crate::resource::{Desired, Id, Resource};
+use crate::resource::{Desired, Id, Resource, Spec, Want};
 
 /// The most passes of one run. A cold start takes four: the host's files, what follows from its CA, a look at the result; more
 /// means that a diff and its driver do not agree, and the report names what would not settle.
@@ -242,7 +242,27 @@ struct Queue {
     /// Steps that wait, with how many of their needs are not there yet.
     waits: BTreeMap<usize, usize>,
     running: usize,
+    /// How many of those that run make keys.
+    making_keys: usize,
     outcome: Outcome,
+}
+
+impl Queue {
+    /// The step to begin with now. Of those that make keys, only so many run that they do not take the processors from each other: a
+    /// later one that more waits for would else stand behind those that came before it.
+    fn take(&mut self, makes_keys: impl Fn(usize) -> bool) -> Option<usize> {
+        let full = self.making_keys >= keys_at_once();
+        let next = self.ready.iter().find(|(_, index)| !(full && makes_keys(*index))).copied()?;
+        self.ready.remove(&next);
+        self.running += 1;
+        self.making_keys += usize::from(makes_keys(next.1));
+        Some(next.1)
+    }
+}
+
+/// How many keys are made at once: one more than there are processors, since each is also written, which waits for the disk.
+fn keys_at_once() -> usize {
+    1 + std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
@@ -252,7 +272,13 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<Id, String>
     let steps: BTreeMap<&Id, usize> =
         pass.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
     let mut followers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    let mut queue = Queue { ready: BTreeSet::new(), waits: BTreeMap::new(), running: 0, outcome: Outcome::default() };
+    let mut queue = Queue {
+        ready: BTreeSet::new(),
+        waits: BTreeMap::new(),
+        running: 0,
+        making_keys: 0,
+        outcome: Outcome::default(),
+    };
     for (index, step) in pass.plan.steps.iter().enumerate() {
         let needs: Vec<usize> = resources[&step.id].needs.iter().filter_map(|need| steps.get(need).copied()).collect();
         queue.waits.insert(index, needs.len());
@@ -260,7 +286,8 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<Id, String>
             followers.entry(need).or_default().push(index);
         }
     }
-    let chains = chains(&followers, pass.plan.steps.len());
+    let lengths: Vec<usize> = pass.plan.steps.iter().map(|step| length(step, resources[&step.id])).collect();
+    let chains = chains(&followers, &lengths);
     let ready = queue.waits.iter().filter(|(_, needs)| **needs == 0).map(|(index, _)| *index);
     queue.ready = ready.map(|index| (Reverse(chains[index]), index)).collect();
     let work = Work {
@@ -289,11 +316,18 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<Id, String>
     work.queue.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
-/// How many steps there are one after the other behind each, at most. A plan has each step after what it needs.
-fn chains(followers: &BTreeMap<usize, Vec<usize>>, steps: usize) -> Vec<usize> {
-    let mut chains = vec![0; steps];
-    for index in (0..steps).rev() {
-        let behind = followers.get(&index).into_iter().flatten().map(|follower| chains[*follower] + 1);
+/// How long a step takes, roughly: what others do meanwhile, a unit that starts or a condition that comes true, takes many times what
+/// making a file does.
+fn length(step: &Step, resource: &Resource) -> usize {
+    let others = step.action == Action::Wait || matches!(resource.want, Want::Present(Spec::Unit(_)));
+    if others { 10 } else { 1 }
+}
+
+/// How long the longest chain of steps behind each is. A plan has each step after what it needs.
+fn chains(followers: &BTreeMap<usize, Vec<usize>>, lengths: &[usize]) -> Vec<usize> {
+    let mut chains = vec![0; lengths.len()];
+    for index in (0..lengths.len()).rev() {
+        let behind = followers.get(&index).into_iter().flatten().map(|follower| chains[*follower] + lengths[*follower]);
         chains[index] = behind.max().unwrap_or(0);
     }
     chains
@@ -340,7 +374,7 @@ impl<H: Host + ?Sized> Work<'_, H> {
                 None => self.host.apply(self.resources[&step.id], seen, &step.verdict, &waits),
             };
             if broken.into_inner() && result.is_err() {
-                self.interrupt();
+                self.interrupt(index);
                 continue;
             }
             (self.run.tell)(Event::Ended(step, result.as_ref().err()));
@@ -355,28 +389,42 @@ impl<H: Host + ?Sized> Work<'_, H> {
                 queue.outcome.interrupted |= !queue.ready.is_empty();
                 queue.ready.clear();
             }
-            if let Some((_, index)) = queue.ready.pop_first() {
-                queue.running += 1;
+            if let Some(index) = queue.take(|index| self.makes_keys(index)) {
                 return Some(index);
             }
             if queue.running == 0 {
+                // Nothing comes any more: those who sleep are to know, also where what was ready is not begun.
+                self.changed.notify_all();
                 return None;
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
+    fn makes_keys(&self, index: usize) -> bool {
+        matches!(
+            &self.resources[&self.pass.plan.steps[index].id].want,
+            Want::Present(Spec::KeyPair(_) | Spec::Certificate(_) | Spec::Kubeconfig(_))
+        )
+    }
+
     /// A step that waited has made way: it is neither done nor has it failed.
-    fn interrupt(&self) {
+    fn interrupt(&self, index: usize) {
         let mut queue = self.lock();
-        queue.running -= 1;
+        self.leave(&mut queue, index);
         queue.outcome.interrupted = true;
         self.changed.notify_all();
     }
 
+    /// A step runs no more.
+    fn leave(&self, queue: &mut Queue, index: usize) {
+        queue.running -= 1;
+        queue.making_keys -= usize::from(self.makes_keys(index));
+    }
+
     fn end(&self, index: usize, result: Result<(), ApplyError>) {
         let mut queue = self.lock();
-        queue.running -= 1;
+        self.leave(&mut queue, index);
         match result {
             Ok(()) => {
                 queue.outcome.done.push(index);
@@ -392,9 +440,6 @@ impl<H: Host + ?Sized> Work<'_, H> {
                 }
             }
             Err(error) => queue.outcome.failed.push(Failed { id: self.pass.plan.steps[index].id.clone(), error }),
-        }
-        if queue.running == 0 && queue.ready.is_empty() {
-            self.changed.notify_all();
         }
         // Whoever ended a step takes the next one; others are woken for the rest only.
         for _ in 1..queue.ready.len() {

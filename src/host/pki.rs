@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -374,33 +374,6 @@ fn stamp(seconds: i64) -> String {
     format!("{date}-{hour:02}-{minute:02}-{second:02}")
 }
 
-/// Keys are made one a processor at a time, in the order in which they are asked for: what most others wait for is asked for first.
-static TURNS: Turns = Turns { taken: Mutex::new((0, 0)), ended: Condvar::new() };
-
-/// Who comes first is served first, as many at a time as there are processors.
-struct Turns {
-    /// How many came, and how many have gone.
-    taken: Mutex<(usize, usize)>,
-    ended: Condvar,
-}
-
-impl Turns {
-    fn take<T>(&self, act: impl FnOnce() -> T) -> T {
-        let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = taken.0;
-        taken.0 += 1;
-        while mine >= taken.1 + at_once {
-            taken = self.ended.wait(taken).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(taken);
-        let made = act();
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).1 += 1;
-        self.ended.notify_all();
-        made
-    }
-}
-
 fn make_key(algorithm: KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
-    TURNS.take(|| pki::generate_key(algorithm)).map_err(|error| ApplyError::new("make a key for", path, error))
+    pki::generate_key(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
 }
