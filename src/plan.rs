@@ -1,6 +1,7 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
 use crate::diff::{self, owned};
@@ -89,6 +90,30 @@ pub enum Cause {
     Version,
     /// It was there before planekeeper was.
     Adoption,
+}
+
+impl Cause {
+    /// Its name, wherever in the configuration it is: `configuration`, `drift`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Configuration(_) => "configuration",
+            Self::Drift => "drift",
+            Self::Age => "age",
+            Self::Version => "version",
+            Self::Adoption => "adoption",
+        }
+    }
+}
+
+/// In one or two words: the line of the configuration, where it is one.
+impl fmt::Display for Cause {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(Some(place)) => place.fmt(text),
+            cause => text.write_str(cause.name()),
+        }
+    }
 }
 
 /// A resource that is not written for now.

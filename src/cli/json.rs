@@ -86,7 +86,7 @@ fn step(step: &Step) -> Value {
         "resource": step.id.0,
         "phase": step.phase,
         "action": action(step.action),
-        "cause": cause(&step.cause),
+        "cause": step.cause.name(),
         "source": source(&step.cause),
         "effect": effect(&step.effect),
         "fields": step.changes.iter().map(change).collect::<Vec<_>>(),
@@ -104,7 +104,7 @@ fn change(change: &Change) -> Value {
         "op": operation,
         "before": change.difference.before,
         "after": change.difference.after,
-        "cause": cause(&change.cause),
+        "cause": change.cause.name(),
         "source": source(&change.cause),
     })
 }
@@ -117,16 +117,6 @@ fn action(action: Action) -> &'static str {
         Action::Renew => "renew",
         Action::Remove => "remove",
         Action::Wait => "wait",
-    }
-}
-
-fn cause(cause: &Cause) -> &'static str {
-    match cause {
-        Cause::Configuration(_) => "configuration",
-        Cause::Drift => "drift",
-        Cause::Age => "age",
-        Cause::Version => "version",
-        Cause::Adoption => "adoption",
     }
 }
 

@@ -9,7 +9,7 @@ use crate::cli::join::FIRST_USE;
 use crate::cli::output::color;
 use crate::cli::run::{Context, Ending};
 use crate::engine::Report;
-use crate::plan::{Action, Cause, Change, Plan, Step};
+use crate::plan::{Action, Change, Plan, Step};
 use crate::resource::{Effect, Id};
 use crate::verdict::Verdict;
 
@@ -178,8 +178,8 @@ fn show_step(out: &mut String, step: &Step) {
     let note = match (&step.effect, step.changes.is_empty()) {
         (effect, false) => self::effect(effect),
         // With no field to say it of, the cause stands beside the whole; that objects are of the API, their ids say.
-        (Effect::None | Effect::Api, true) => cause(&step.cause),
-        (effect, true) => format!("{}, {}", self::effect(effect), cause(&step.cause)),
+        (Effect::None | Effect::Api, true) => step.cause.to_string(),
+        (effect, true) => format!("{}, {}", self::effect(effect), step.cause),
     };
     show_line(out, symbol(step.action), &step.id.0, &note);
     step.changes.iter().for_each(|change| show_change(out, change));
@@ -203,7 +203,7 @@ fn show_change(out: &mut String, change: &Change) {
         (Some(before), Some(after)) => ("~", format!("{field}: {before} -> {after}")),
         (None, None) => ("~", field.to_owned()),
     };
-    let cause = cause(&change.cause);
+    let cause = change.cause.to_string();
     // Lines of a text keep their indentation below each other.
     let values = [&change.difference.before, &change.difference.after];
     let of_text = values.into_iter().flatten().any(|value| value.contains('\n') || value.starts_with(' '));
@@ -233,17 +233,6 @@ fn clipped(line: &str) -> String {
     match line.char_indices().nth(LINE_MAX) {
         Some((end, _)) => format!("{} ({} more characters)", &line[..end], line[end..].chars().count()),
         None => line.to_owned(),
-    }
-}
-
-fn cause(cause: &Cause) -> String {
-    match cause {
-        Cause::Configuration(Some(place)) => place.to_string(),
-        Cause::Configuration(None) => "configuration".to_owned(),
-        Cause::Drift => "drift".to_owned(),
-        Cause::Age => "age".to_owned(),
-        Cause::Version => "version".to_owned(),
-        Cause::Adoption => "adoption".to_owned(),
     }
 }
 

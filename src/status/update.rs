@@ -323,7 +323,7 @@ fn run(status: &mut Status, ran: &Ran<'_>, now: Moment) {
 fn remember(status: &mut Status, ran: &Ran<'_>, now: Moment) {
     let mut new: Vec<Action> = Vec::new();
     for step in ran.done.iter().filter(|step| step.action != plan::Action::Wait) {
-        let (what, cause) = (done(step), cause(&step.cause));
+        let (what, cause) = (done(step), step.cause.to_string());
         // What is made whole or renewed is told together, what differs field by field is not.
         let same = new.iter_mut().find(|one| {
             one.what == what && one.cause == cause && kind(&one.resource) == kind(&step.id.0) && step.changes.is_empty()
@@ -362,17 +362,5 @@ fn done(step: &Step) -> &'static str {
         plan::Action::Repair => "repaired",
         plan::Action::Renew => "renewed",
         plan::Action::Remove => "removed",
-    }
-}
-
-/// Why, in one or two words: the line of the configuration, where it is one.
-fn cause(cause: &Cause) -> String {
-    match cause {
-        Cause::Configuration(Some(place)) => place.to_string(),
-        Cause::Configuration(None) => "configuration".to_owned(),
-        Cause::Drift => "drift".to_owned(),
-        Cause::Age => "age".to_owned(),
-        Cause::Version => "version".to_owned(),
-        Cause::Adoption => "adoption".to_owned(),
     }
 }
