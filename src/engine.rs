@@ -225,7 +225,11 @@ fn hold_the_rest(report: &mut Report, desired: &Desired) {
 /// wait of those that come together: some more than there are processors keep both busy.
 #[must_use]
 pub fn workers() -> usize {
-    8 + std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    8 + processors()
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[derive(Default)]
@@ -242,8 +246,10 @@ struct Queue {
     /// Steps that wait, with how many of their needs are not there yet.
     waits: BTreeMap<usize, usize>,
     running: usize,
-    /// How many of those that run make keys.
+    /// How many of those that run make keys, and how many may: one more than there are processors, since each key is also written,
+    /// which waits for the disk.
     making_keys: usize,
+    making_keys_max: usize,
     outcome: Outcome,
 }
 
@@ -251,18 +257,13 @@ impl Queue {
     /// The step to begin with now. Of those that make keys, only so many run that they do not take the processors from each other: a
     /// later one that more waits for would else stand behind those that came before it.
     fn take(&mut self, makes_keys: impl Fn(usize) -> bool) -> Option<usize> {
-        let full = self.making_keys >= keys_at_once();
+        let full = self.making_keys >= self.making_keys_max;
         let next = self.ready.iter().find(|(_, index)| !(full && makes_keys(*index))).copied()?;
         self.ready.remove(&next);
         self.running += 1;
         self.making_keys += usize::from(makes_keys(next.1));
         Some(next.1)
     }
-}
-
-/// How many keys are made at once: one more than there are processors, since each is also written, which waits for the disk.
-fn keys_at_once() -> usize {
-    1 + std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
@@ -277,6 +278,7 @@ fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<Id, String>
         waits: BTreeMap::new(),
         running: 0,
         making_keys: 0,
+        making_keys_max: 1 + processors(),
         outcome: Outcome::default(),
     };
     for (index, step) in pass.plan.steps.iter().enumerate() {
