@@ -4,6 +4,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::host::ApplyError;
+use crate::observed::ObserveError;
+
 /// How a command ends. From 64 on the numbers are those of sysexits.h, which systemd shows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -36,6 +39,18 @@ pub struct Failure {
     pub exit: Exit,
     /// What went wrong and what to do, for a person.
     pub message: String,
+}
+
+impl From<ObserveError> for Failure {
+    fn from(error: ObserveError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        Self::new(Exit::Failed, error.chain())
+    }
 }
 
 impl Failure {

@@ -87,8 +87,9 @@ fn setting() -> Setting {
 /// Opens a host, on which a configuration is wanted; to `wait` is to want the Pods of add-ons to be ready too.
 fn open(place: &Place, cluster: &Cluster, wanted: &Record, wait: bool) -> Result<Opened, Failure> {
     let root = place.path();
-    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    let (last_text, origin) = (read(place, record::PATH)?, Origin::read(read(place, origin::PATH)?.as_deref()));
+    let disk = disk(root)?;
+    let read = |path| read_of(&disk, root, path);
+    let (last_text, origin) = (read(record::PATH)?, Origin::read(read(origin::PATH)?.as_deref()));
     let last_good = match last_text.as_deref() {
         None => LastGood::None,
         Some(text) if text == wanted.to_text() => LastGood::Wanted,
@@ -98,13 +99,27 @@ fn open(place: &Place, cluster: &Cluster, wanted: &Record, wait: bool) -> Result
     Ok(Opened { host: host(place, disk, cluster, wait)?, last_good, last_text, origin })
 }
 
-/// A record of planekeeper's own.
+/// The files below a root.
+///
+/// # Errors
+/// It is not there, or may not be opened.
+pub(super) fn disk(root: &Path) -> Result<Disk, Failure> {
+    Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))
+}
+
+/// A record of planekeeper's own below a root; `None` where there is none.
+///
+/// # Errors
+/// The root cannot be opened, or the record is there and cannot be read.
+pub(super) fn read(root: &Path, path: &str) -> Result<Option<String>, Failure> {
+    read_of(&disk(root)?, root, path)
+}
+
+/// [`read`], by somebody who has opened the root.
 ///
 /// # Errors
 /// It is there and cannot be read.
-pub(super) fn read(place: &Place, path: &str) -> Result<Option<String>, Failure> {
-    let root = place.path();
-    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+pub(super) fn read_of(disk: &Disk, root: &Path, path: &str) -> Result<Option<String>, Failure> {
     let read = disk.read(path);
     let read = read.map_err(|error| Failure::of_io("read", &root.join(path.trim_start_matches('/')), &error))?;
     Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
@@ -117,7 +132,7 @@ pub(super) fn open_host(
     listener: Option<Listener>,
 ) -> Result<Box<dyn Host>, Failure> {
     let root = place.path();
-    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+    let disk = disk(root)?;
     match listener {
         Some(listener) if place.root.is_none() => Ok(Box::new(live(place, disk, cluster, false)?.listening(listener))),
         _ => host(place, disk, cluster, false),
@@ -183,7 +198,7 @@ pub(super) fn lock_at(root: &Path, path: &str) -> Result<Option<File>, Failure> 
         Failure::of_io(operation, &root.join(path.trim_start_matches('/')), &error)
     };
     fs::create_dir_all(root).map_err(|error| Failure::of_io("create", root, &error))?;
-    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
+    let disk = disk(root)?;
     let writer = Writer::new(disk);
     let state = parent(path);
     for (folder, mode) in [(parent(state), 0o755), (state, 0o700)] {
@@ -228,8 +243,7 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     if live && origin.is_none() && !take_over(&*host, &context, last_good, arguments, (&gate, format))? {
         return Ok(Exit::Failed);
     }
-    let failed = |error: crate::observed::ObserveError| Failure::new(Exit::Failed, error.to_string());
-    let first = engine::look(&*host, &cluster, last_good).map_err(failed)?;
+    let first = engine::look(&*host, &cluster, last_good)?;
     if !first.plan.steps.is_empty() && !gate.opens()? {
         return Ok(Exit::Failed);
     }
@@ -242,13 +256,12 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     let run = engine::Run::new(engine::workers(), &tell);
     let report = engine::reconcile_with(&*host, &cluster, last_good, Some(first), &run);
     progress.clear();
-    let report = report.map_err(failed)?;
+    let report = report?;
     let converged = report.converged();
     let text = record.to_text();
     told.write_down(place.path(), &text, &report);
     if converged && last_text.as_deref() != Some(&text) {
-        let written = host.keep(record::PATH, &text);
-        written.map_err(|error| Failure::new(Exit::Failed, error.chain()))?;
+        host.keep(record::PATH, &text)?;
     }
     let first = last_text.is_none();
     let asked = first || arguments.upload_certs;
@@ -317,17 +330,15 @@ fn take_over(
     arguments: &Reconcile,
     (gate, format): (&Gate<'_>, Format),
 ) -> Result<bool, Failure> {
-    let failed = |error: crate::host::ApplyError| Failure::new(Exit::Failed, error.chain());
-    let facts = host.facts(context.cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let facts = host.facts(context.cluster)?;
     if !facts.adopted {
         if !gate.opens()? {
             return Ok(false);
         }
-        host.keep(origin::PATH, &Origin::SetUp.to_text()).map_err(failed)?;
+        host.keep(origin::PATH, &Origin::SetUp.to_text())?;
         return Ok(true);
     }
-    let pass = engine::look(host, context.cluster, last_good);
-    let plan = pass.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?.plan;
+    let plan = engine::look(host, context.cluster, last_good)?.plan;
     if !arguments.adopt && (plan.changes().next().is_some() || !plan.settled()) {
         print_plan(context, &plan, format)?;
         output::error(
@@ -339,7 +350,7 @@ fn take_over(
     if !plan.steps.is_empty() && !gate.opens()? {
         return Ok(false);
     }
-    host.keep(origin::PATH, &Origin::Adopted.to_text()).map_err(failed)?;
+    host.keep(origin::PATH, &Origin::Adopted.to_text())?;
     Ok(true)
 }
 
@@ -393,13 +404,12 @@ pub fn plan(
 /// Looks at a host. A sandbox that is not there yet is an empty one: a plan does not make it.
 fn look(configuration: &Configuration, place: &Place) -> Result<Pass, Failure> {
     let cluster = &configuration.loaded.cluster;
-    let failed = |error: crate::observed::ObserveError| Failure::new(Exit::Failed, error.to_string());
     if !place.path().exists() {
         let empty = Sandbox::new(crate::host::memory::Memory::default(), setting());
-        return engine::look(&empty, cluster, None).map_err(failed);
+        return Ok(engine::look(&empty, cluster, None)?);
     }
     let Opened { host, last_good, .. } = open(place, cluster, &configuration.record, false)?;
-    engine::look(&*host, cluster, last_good.cluster(cluster)).map_err(failed)
+    Ok(engine::look(&*host, cluster, last_good.cluster(cluster))?)
 }
 
 /// `certs list`.
@@ -421,6 +431,6 @@ pub fn certs(config: &Path, place: &Place, format: Format) -> Result<Exit, Failu
 pub(super) fn facts(cluster: &Cluster, place: &Place) -> Result<Facts, Failure> {
     permit(place)?;
     let root = place.path();
-    let disk = Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?;
-    host(place, disk, cluster, false)?.facts(cluster).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+    let disk = disk(root)?;
+    Ok(host(place, disk, cluster, false)?.facts(cluster)?)
 }

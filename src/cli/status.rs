@@ -101,14 +101,10 @@ fn find(place: &Place) -> Result<Option<Found>, Failure> {
     }))
 }
 
-/// A record of planekeeper's own; `None` where there is none.
+/// A record of planekeeper's own; `None` where there is none, nor a root.
 fn read(root: &Path, path: &str) -> Result<Option<String>, Failure> {
-    let failed = |error: std::io::Error| Failure::of_io("read", &root.join(path.trim_start_matches('/')), &error);
     match Disk::open(root) {
-        Ok(disk) => {
-            let read = disk.read(path).map_err(failed)?;
-            Ok(read.and_then(|(bytes, _)| String::from_utf8(bytes).ok()))
-        }
+        Ok(disk) => run::read_of(&disk, root, path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::of_io("open", root, &error)),
     }
@@ -227,7 +223,7 @@ pub fn pause(arguments: &PauseArguments) -> Result<Exit, Failure> {
     let root = place.path();
     let failed =
         |error: std::io::Error| Failure::of_io("write", &root.join(pause::PATH.trim_start_matches('/')), &error);
-    let writer = Writer::new(Disk::open(root).map_err(|error| Failure::of_io("open", root, &error))?);
+    let writer = Writer::new(run::disk(root)?);
     let (folder, owner) = (parent(pause::PATH), machine::owner());
     if writer.files().look_through(folder).map_err(failed)? == Look::Absent {
         writer.create_directories(folder, Mode { mode: 0o700, owner }).map_err(failed)?;

@@ -67,7 +67,7 @@ impl<'a> Telling<'a> {
         let root = place.path();
         let failed = |error: std::io::Error| Failure::of_io("open", root, &error);
         let program = shown::this_process(status::Mode::Watch, machine::now());
-        let shown = Shown::open(Disk::open(root).map_err(failed)?, machine::owner(), program, machine::now);
+        let shown = Shown::open(run::disk(root)?, machine::owner(), program, machine::now);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let telling = Self { place, log, woken, shown: shown.map_err(failed)?, runtime, kept: Mutex::default() };
@@ -109,8 +109,8 @@ impl<'a> Telling<'a> {
 
     /// The pause that is in force.
     pub fn paused(&self) -> Option<watch::Pause> {
-        let now = Moment(machine::now());
-        let text = run::read(self.place, pause::PATH).ok().flatten();
+        let (now, root) = (Moment(machine::now()), self.place.path());
+        let text = run::read(root, pause::PATH).ok().flatten();
         let label = self.kept().publisher.as_ref().and_then(Publisher::label);
         let shown = self.shown.status();
         let found = Pause::read(text.as_deref(), now)

@@ -53,7 +53,7 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
             let listener = kept.then(|| Arc::clone(&listener));
             run::open_host(place, cluster, listener).map_err(|failure| failure.message)
         },
-        read: &|path| run::read(place, path).map_err(|failure| failure.message),
+        read: &|path| run::read(root, path).map_err(|failure| failure.message),
         lock: &|| run::lock_at(root, run::LOCK).map_err(|failure| failure.message),
         show: &|state| told_of.show(state),
         ready: &|cluster| preflight::ready(cluster, place.root.is_none()),
