@@ -68,6 +68,21 @@ pub enum Action {
     Wait,
 }
 
+impl Action {
+    /// What was done, in one word.
+    #[must_use]
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Update => "changed",
+            Self::Repair => "repaired",
+            Self::Renew => "renewed",
+            Self::Remove => "removed",
+            Self::Wait => "ready",
+        }
+    }
+}
+
 /// A field that a step changes.
 #[derive(Clone, Debug)]
 pub struct Change {

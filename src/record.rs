@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::cluster::Cluster;
 use crate::config::{self, PatchFile, Source};
 use crate::facts::Machine;
+use crate::pki;
 
 /// Where it is kept.
 pub const PATH: &str = "/var/lib/planekeeper/last-good.json";
@@ -64,6 +65,6 @@ impl Record {
     /// What a version of the configuration is known by: the SHA-256 of its record, in hexadecimal digits.
     #[must_use]
     pub fn hash(text: &str) -> String {
-        Sha256::digest(text.as_bytes()).iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
+        pki::hex(&Sha256::digest(text.as_bytes()))
     }
 }

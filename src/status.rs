@@ -384,12 +384,6 @@ impl Status {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }
 
-    /// Whether the condition of a type holds.
-    #[must_use]
-    pub fn holds(&self, kind: &str) -> bool {
-        self.condition(kind).is_some_and(|condition| condition.status == Truth::True)
-    }
-
     /// Resources that are not in sync, the worst first.
     #[must_use]
     pub fn out_of_sync(&self) -> Vec<&Resource> {

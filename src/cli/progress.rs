@@ -6,7 +6,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::cli::text;
 use crate::engine::Event;
 use crate::plan::Action;
 
@@ -93,10 +92,10 @@ impl Progress {
             Event::Ended(step, error) => self.ended(&step.id.0, |seconds| match error {
                 Some(error) => Some(format!("failed {}: {}", step.id, one_line(&error.chain()))),
                 None if step.action == Action::Wait => {
-                    Some(format!("{} {} after {seconds:.1} s", text::done(step.action), step.id))
+                    Some(format!("{} {} after {seconds:.1} s", step.action.done(), step.id))
                 }
                 None if self.terminal => None,
-                None => Some(format!("{} {}", text::done(step.action), step.id)),
+                None => Some(format!("{} {}", step.action.done(), step.id)),
             }),
         }
     }

@@ -158,19 +158,6 @@ fn symbol(action: Action) -> Symbol {
     }
 }
 
-/// What was done, in one word.
-#[must_use]
-pub fn done(action: Action) -> &'static str {
-    match action {
-        Action::Create => "created",
-        Action::Update => "changed",
-        Action::Repair => "repaired",
-        Action::Renew => "renewed",
-        Action::Remove => "removed",
-        Action::Wait => "ready",
-    }
-}
-
 fn show_step(out: &mut String, step: &Step) {
     if let Verdict::Wait(why) = &step.verdict {
         return show_line(out, symbol(step.action), &step.id.0, &format!("waits: {why}"));

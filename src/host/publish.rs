@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::planekeeper::API_VERSION;
 use crate::host::api::{Api, ApiError};
+use crate::pki;
 use crate::status::object::{self, Event};
 use crate::status::{Moment, Status, pause};
 
@@ -77,6 +78,7 @@ impl Publisher {
         let work = Work {
             shared: Arc::clone(&shared),
             connect,
+            api: None,
             woken,
             sent: None,
             crd: false,
@@ -154,6 +156,8 @@ impl Budget {
 struct Work {
     shared: Arc<Shared>,
     connect: Box<Connect>,
+    /// The connection of the last time, where that went well.
+    api: Option<Api>,
     woken: Box<Woken>,
     /// The object as it was last sent.
     sent: Option<Value>,
@@ -210,7 +214,10 @@ impl Work {
         if status.node.is_empty() {
             return Ok(());
         }
-        let api = (self.connect)()?;
+        let api = match self.api.take() {
+            Some(api) => api,
+            None => (self.connect)()?,
+        };
         let sent = self.send_status(&api, status);
         for (event, at) in events {
             if sent.is_err() {
@@ -224,6 +231,8 @@ impl Work {
                 let _ = self.send_event(&api, &status.node, &event, at);
             }
         }
+        // What failed may have been the credential, which is renewed now and then: the next try reads it again.
+        self.api = sent.is_ok().then_some(api);
         sent.map_err(|error| error.to_string())
     }
 
@@ -276,8 +285,7 @@ impl Work {
 fn body(node: &str, event: &Event, first: Moment, last: Moment, count: u64) -> Value {
     let micro = |moment: Moment| moment.to_string().replace('Z', ".000000Z");
     let text = format!("{}\n{}\n{}", event.reason, event.note, first);
-    let hash =
-        Sha256::digest(text.as_bytes()).iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hash = pki::hex(&Sha256::digest(text.as_bytes())[..8]);
     let mut body = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

@@ -1,7 +1,7 @@
 //! The conditions of a status, by the conventions of the Kubernetes API: adjectives rather than phases, all of them there from the first
 //! moment on, and a time of transition that moves only when the status does.
 
-use super::{Condition, Health, Moment, State, Status, Truth};
+use super::{Condition, Health, Moment, State, Status, Truth, text};
 
 /// Sums up the others: what is wanted is so, it works, and it will go on working.
 pub const READY: &str = "Ready";
@@ -113,10 +113,7 @@ fn or_nothing(value: &str) -> &str {
 fn accepted(status: &Status) -> Judged {
     match (&status.rejected, &status.configuration) {
         (Some(rejected), in_force) => {
-            let first = rejected.problems.first().map(|problem| {
-                let parts = [problem.place.as_str(), &problem.field, &problem.message];
-                parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
-            });
+            let first = rejected.problems.first().map(text::problem);
             let more = match rejected.problems.len() {
                 0 | 1 => String::new(),
                 many => format!(" (and {} more)", many - 1),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::conditions::{CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED};
+use super::conditions::{CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED, conditions};
 use super::verdict::{Presence, View};
-use super::{Moment, Status, Truth};
+use super::{Condition, Truth};
 
 /// A pass that takes longer than this does not end any more: the longest wait of one is that for a component, kubeadm's
 /// `timeouts`, which are minutes.
@@ -35,24 +35,24 @@ pub fn live(view: &View<'_>) -> Vec<Check> {
 /// The control plane is as configured and works, and it is known to be so now.
 #[must_use]
 pub fn ready(view: &View<'_>) -> Vec<Check> {
-    let status = view.status;
+    // As they are at this moment: a certificate may have ended since they were judged.
+    let all = conditions(view.status, Some(view.status), view.now);
     let mut checks = vec![
         Check { name: "fresh", failure: view.stale() },
-        condition(status, "configuration-accepted", CONFIGURATION_ACCEPTED, view.now),
-        condition(status, "converged", CONVERGED, view.now),
+        condition(&all, "configuration-accepted", CONFIGURATION_ACCEPTED),
+        condition(&all, "converged", CONVERGED),
     ];
-    if !status.components.is_empty() {
-        checks.push(condition(status, "components-healthy", COMPONENTS_HEALTHY, view.now));
+    if !view.status.components.is_empty() {
+        checks.push(condition(&all, "components-healthy", COMPONENTS_HEALTHY));
     }
-    checks.push(condition(status, "certificates-valid", CERTIFICATES_VALID, view.now));
+    checks.push(condition(&all, "certificates-valid", CERTIFICATES_VALID));
     checks
 }
 
-/// A condition as it is at this moment: a certificate may have ended since it was judged.
-fn condition(status: &Status, name: &'static str, kind: &str, now: Moment) -> Check {
-    let all = super::conditions::conditions(status, Some(status), now);
-    let found = all.into_iter().find(|condition| condition.kind == kind);
-    let failure = found.filter(|condition| condition.status != Truth::True).map(|condition| condition.message);
+/// That a condition holds.
+fn condition(all: &[Condition], name: &'static str, kind: &str) -> Check {
+    let found = all.iter().find(|condition| condition.kind == kind && condition.status != Truth::True);
+    let failure = found.map(|condition| condition.message.clone());
     Check { name, failure }
 }
 

@@ -1,7 +1,6 @@
 //! A status in the cluster: the kind `ControlPlaneNode`, its objects, and the Events that its changes make.
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Condition, State, Status, Truth, conditions};
@@ -83,7 +82,7 @@ pub fn with_status(status: &Status) -> Value {
 }
 
 /// Something that happened, to be told as an Event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// `Warning` rather than `Normal`.
     pub warning: bool,

@@ -1,10 +1,7 @@
 //! Which part of a control plane a resource belongs to, and where it can be seen: on disk, in what runs, or in the API.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 /// Where a resource is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// Files and folders.
     Disk,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::parts::{kind, part};
 use super::{
     ACTIONS_MAX, Action, Certificate, Component, Configuration, Drift, Fight, Health, LastPass, Moment, Pause, Program,
-    RefusedChange, Rejected, Resource, State, Status, Wake, conditions,
+    RefusedChange, Rejected, Resource, State, Status, Wake, conditions, text,
 };
 use crate::certs;
 use crate::cluster::Cluster;
@@ -121,8 +121,7 @@ fn look(status: &mut Status, looked: &Looked<'_>, failed: &[Failed], now: Moment
     };
     let rows = certs::rows(looked.desired, looked.observed, now.0);
     let ends = rows.iter().filter(|row| !row.is_ca).filter_map(|row| row.expires);
-    status.next_certificate_end =
-        ends.min().map(|end| Moment(end).to_string().chars().take_while(|char| *char != 'T').collect());
+    status.next_certificate_end = ends.min().map(|end| text::day(Moment(end)));
     status.certificates = rows.into_iter().map(certificate).collect();
 }
 
@@ -323,7 +322,8 @@ fn run(status: &mut Status, ran: &Ran<'_>, now: Moment) {
 fn remember(status: &mut Status, ran: &Ran<'_>, now: Moment) {
     let mut new: Vec<Action> = Vec::new();
     for step in ran.done.iter().filter(|step| step.action != plan::Action::Wait) {
-        let (what, cause) = (done(step), step.cause.to_string());
+        let what = if step.cause == Cause::Drift { "repaired" } else { step.action.done() };
+        let cause = step.cause.to_string();
         // What is made whole or renewed is told together, what differs field by field is not.
         let same = new.iter_mut().find(|one| {
             one.what == what && one.cause == cause && kind(&one.resource) == kind(&step.id.0) && step.changes.is_empty()
@@ -351,16 +351,4 @@ fn remember(status: &mut Status, ran: &Ran<'_>, now: Moment) {
     new.append(&mut status.actions);
     new.truncate(ACTIONS_MAX);
     status.actions = new;
-}
-
-/// What was done, in one word.
-fn done(step: &Step) -> &'static str {
-    match step.action {
-        _ if step.cause == Cause::Drift => "repaired",
-        plan::Action::Create => "created",
-        plan::Action::Update | plan::Action::Wait => "changed",
-        plan::Action::Repair => "repaired",
-        plan::Action::Renew => "renewed",
-        plan::Action::Remove => "removed",
-    }
 }
