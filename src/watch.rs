@@ -24,12 +24,14 @@ pub mod version;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::Report;
 use crate::problem::Problem;
 use crate::resource::Id;
 use fights::Fight;
+
+pub use crate::status::Pause;
 
 /// Why the loop woke up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,25 +122,12 @@ pub struct Rejected {
 /// A pass that has ended.
 #[derive(Debug)]
 pub struct LastPass {
-    /// When it began.
-    pub began: i64,
+    /// When it began, by a clock that no two passes read alike.
+    pub began: Instant,
     /// How long it took.
     pub took: Duration,
     /// Why it was made.
     pub wakes: BTreeSet<Wake>,
     /// What it did and what is left, or why the host could not be looked at.
     pub result: Result<Report, String>,
-}
-
-/// A pause that somebody asked for: nothing is changed meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pause {
-    /// Why.
-    pub reason: String,
-    /// Until when, in seconds since 1970; `None` is until it is taken back.
-    pub until: Option<i64>,
-    /// Since when.
-    pub since: i64,
-    /// Who or what asked for it.
-    pub by: String,
 }

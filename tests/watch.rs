@@ -586,6 +586,15 @@ fn the_status_of_a_watch_is_its_own_and_says_that_the_host_is_as_wanted() {
 }
 
 #[test]
+fn every_repair_is_counted_however_soon_it_follows_another() {
+    let place = Place::new().watch();
+    for round in 0..6 {
+        place.drift(|path| fs::write(path, format!("drift {round}")).unwrap());
+    }
+    place.until("the count", |place| place.status()["status"]["drift"]["repaired"] == 6);
+}
+
+#[test]
 fn no_line_of_the_log_holds_a_key_or_a_token() {
     let place = Place::new().watch();
     fs::remove_file(place.host("etc/kubernetes/admin.conf")).unwrap();

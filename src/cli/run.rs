@@ -14,7 +14,7 @@ use crate::cli::preflight::Gate;
 use crate::cli::progress::Progress;
 use crate::cli::{json, output, preflight, status, text};
 use crate::cluster::Cluster;
-use crate::engine::{self, Pass};
+use crate::engine::{self, Claim, Pass};
 use crate::facts::Facts;
 use crate::host::files::{Disk, FileSystem, Look, Writer, parent};
 use crate::host::live::Live;
@@ -249,10 +249,7 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     }
     let mut progress = Progress::new();
     let told = status::Run::new(config, &cluster);
-    let tell = |event: engine::Event<'_>| {
-        told.take(&event);
-        progress.tell(&event);
-    };
+    let tell = |event: engine::Event<'_>| progress.tell(&event);
     let run = engine::Run::new(engine::workers(), &tell);
     let report = engine::reconcile_with(&*host, &cluster, last_good, Some(first), &run);
     progress.clear();
@@ -321,8 +318,7 @@ fn ending(host: &dyn Host, cluster: &Cluster, first: bool, upload: bool) -> Resu
     Ok(Some(Ending { commands, first }))
 }
 
-/// Finds out whose control plane a host has, before the first change, and remembers it. One that is somebody else's is changed only by who was asked
-/// to adopt it; where there is nothing to change, there is nothing to ask. False where nothing may be done.
+/// Finds out whose control plane a host has, before the first change, and remembers it. False where nothing may be done.
 fn take_over(
     host: &dyn Host,
     context: &Context<'_>,
@@ -330,28 +326,21 @@ fn take_over(
     arguments: &Reconcile,
     (gate, format): (&Gate<'_>, Format),
 ) -> Result<bool, Failure> {
-    let facts = host.facts(context.cluster)?;
-    if !facts.adopted {
-        if !gate.opens()? {
-            return Ok(false);
+    match engine::claim(host, context.cluster, last_good, arguments.adopt)? {
+        Claim::Foreign(plan) => {
+            print_plan(context, &plan, format)?;
+            output::error(
+                "this host has a control plane that planekeeper did not set up, and it differs from the configuration as shown. \
+                 Nothing was changed. Change the configuration, or run again with --adopt to change the host",
+            );
+            Ok(false)
         }
-        host.keep(origin::PATH, &Origin::SetUp.to_text())?;
-        return Ok(true);
+        Claim::May { work: true, .. } if !gate.opens()? => Ok(false),
+        Claim::May { origin, .. } => {
+            host.keep(origin::PATH, &origin.to_text())?;
+            Ok(true)
+        }
     }
-    let plan = engine::look(host, context.cluster, last_good)?.plan;
-    if !arguments.adopt && (plan.changes().next().is_some() || !plan.settled()) {
-        print_plan(context, &plan, format)?;
-        output::error(
-            "this host has a control plane that planekeeper did not set up, and it differs from the configuration as shown. \
-             Nothing was changed. Change the configuration, or run again with --adopt to change the host",
-        );
-        return Ok(false);
-    }
-    if !plan.steps.is_empty() && !gate.opens()? {
-        return Ok(false);
-    }
-    host.keep(origin::PATH, &Origin::Adopted.to_text())?;
-    Ok(true)
 }
 
 fn print_plan(context: &Context<'_>, plan: &Plan, format: Format) -> Result<(), Failure> {

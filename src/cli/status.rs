@@ -4,7 +4,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,13 +14,12 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, run};
 use crate::cluster::{Cluster, STATUS_ADDRESS};
 use crate::config::duration::GoDuration;
-use crate::engine::{Event, Report};
+use crate::engine::Report;
 use crate::host::files::{Disk, FileSystem, Look, Writer, parent};
 use crate::host::machine;
 use crate::host::shown::{self, Shown};
-use crate::observed::{Mode, Observed};
+use crate::observed::Mode;
 use crate::record::Record;
-use crate::resource::Desired;
 use crate::status::update::{Inputs, Looked, Ran};
 use crate::status::verdict::{Presence, View};
 use crate::status::{self, Configuration, Moment, Pause, Status, json, pause, text};
@@ -144,23 +142,13 @@ pub struct Run<'a> {
     config: &'a Path,
     cluster: &'a Cluster,
     began: Instant,
-    /// What the last look wanted and saw.
-    seen: Mutex<(Desired, Observed)>,
 }
 
 impl<'a> Run<'a> {
     /// A run begins.
     #[must_use]
     pub fn new(config: &'a Path, cluster: &'a Cluster) -> Self {
-        Self { config, cluster, began: Instant::now(), seen: Mutex::default() }
-    }
-
-    /// Takes what there is to see of the run.
-    pub fn take(&self, event: &Event<'_>) {
-        if let Event::Looked(pass) = event {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            *seen = (pass.desired.clone(), pass.observed.clone());
-        }
+        Self { config, cluster, began: Instant::now() }
     }
 
     /// Writes down how the host stands after the run, if that is anything new. Who watches the host does that itself. A status that
@@ -180,7 +168,7 @@ impl<'a> Run<'a> {
         let disk = Disk::open(root).map_err(|error| error.to_string())?;
         let shown = Shown::open(disk, machine::owner(), program.clone(), machine::now);
         let shown = shown.map_err(|error| error.to_string())?;
-        let (desired, observed) = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (desired, observed) = &report.seen;
         let configuration = Configuration {
             source: std::path::absolute(self.config).unwrap_or_else(|_| self.config.to_owned()).display().to_string(),
             hash: Record::hash(record),
@@ -193,7 +181,7 @@ impl<'a> Run<'a> {
             program: &program,
             configuration: Some(&configuration.after(shown.status().configuration.as_ref())),
             rejected: None,
-            looked: Some(Looked { cluster: self.cluster, desired: &desired, observed: &observed, plan: &report.left }),
+            looked: Some(Looked { cluster: self.cluster, desired, observed, plan: &report.left }),
             blind: None,
             idle: None,
             ran: Some(Ran { trigger: "hand", took: self.began.elapsed(), done: &report.done, failed: &report.failed }),
@@ -201,7 +189,7 @@ impl<'a> Run<'a> {
             fights: &[],
             next_wake: None,
         };
-        shown.show(&inputs).map(drop).map_err(|error| error.chain())
+        shown.show(&inputs).map_err(|error| error.chain())
     }
 }
 

@@ -42,7 +42,7 @@ struct Kept {
     /// The last look, until it is shown.
     seen: Option<Seen>,
     /// When the pass that was shown last began.
-    pass: Option<i64>,
+    pass: Option<Instant>,
     /// The cluster that was last looked at.
     cluster: Option<Arc<Cluster>>,
     adopted: bool,
@@ -108,15 +108,12 @@ impl<'a> Telling<'a> {
     }
 
     /// The pause that is in force.
-    pub fn paused(&self) -> Option<watch::Pause> {
+    pub fn paused(&self) -> Option<Pause> {
         let (now, root) = (Moment(machine::now()), self.place.path());
         let text = run::read(root, pause::PATH).ok().flatten();
         let label = self.kept().publisher.as_ref().and_then(Publisher::label);
         let shown = self.shown.status();
-        let found = Pause::read(text.as_deref(), now)
-            .or_else(|| Pause::of_label(label.as_deref(), shown.pause.as_ref(), now))?;
-        let until = found.until.map(|until| until.0);
-        Some(watch::Pause { reason: found.reason, until, since: found.since.0, by: found.by })
+        Pause::read(text.as_deref(), now).or_else(|| Pause::of_label(label.as_deref(), shown.pause.as_ref(), now))
     }
 
     /// Shows what there is to say now.
@@ -134,7 +131,7 @@ impl<'a> Telling<'a> {
         let before = self.shown.status();
         let now = Moment(machine::now());
         let (configuration, rejected) = (configuration(state, &before), rejected(state));
-        let (paused, fights) = (state.paused.as_ref().map(paused), fights(state, &before, now));
+        let fights = fights(state, &before, now);
         let next = state.next.as_ref().map(|(at, wake)| Wake { at: Moment(*at), reason: wake.to_string() });
         let ended = state.pass.as_ref().filter(|pass| last != Some(pass.began));
         let trigger = ended.map(triggers).unwrap_or_default();
@@ -161,7 +158,7 @@ impl<'a> Telling<'a> {
             blind: blind.map(String::as_str),
             idle: state.idle.as_deref(),
             ran,
-            pause: paused.as_ref(),
+            pause: state.paused.as_ref(),
             fights: &fights,
             next_wake: next.as_ref(),
         };
@@ -217,11 +214,6 @@ fn rejected(state: &State) -> Option<Rejected> {
     let rejected = state.rejected.as_ref()?;
     let problems = rejected.problems.iter().map(Problem::from).collect();
     Some(Rejected { hash: rejected.hash.clone(), since: Moment(rejected.since), problems })
-}
-
-fn paused(pause: &watch::Pause) -> Pause {
-    let (reason, by) = (pause.reason.clone(), pause.by.clone());
-    Pause { reason, since: Moment(pause.since), until: pause.until.map(Moment), by }
 }
 
 fn fights(state: &State, before: &Status, now: Moment) -> Vec<Fight> {

@@ -85,26 +85,26 @@ impl<F: FileSystem> Shown<F> {
         self.board.begin();
     }
 
-    /// Shows what follows from a pass, or from anything else that changed; returns the status before it.
+    /// Shows what follows from a pass, or from anything else that changed.
     ///
     /// # Errors
     /// It could not be written down. It is shown all the same, and the next call tries again.
-    pub fn show(&self, inputs: &Inputs<'_>) -> Result<Arc<Status>, ApplyError> {
+    pub fn show(&self, inputs: &Inputs<'_>) -> Result<(), ApplyError> {
         let before = self.board.status();
         // Before the first look of all there is no status that conditions could have changed from.
         let first = before.conditions.is_empty() && before.looked_at.is_none();
         let next = update::next((!first).then_some(&before), inputs);
         let timeless = next.without_ages();
-        let text = next.to_text();
         self.board.set(next);
         let mut written = lock(&self.written);
         if written.as_ref() != Some(&timeless) {
             let mode = Mode { mode: 0o600, owner: self.owner };
+            let text = self.board.status().to_text();
             let result = self.writer.write_first(status::PATH, text.as_bytes(), mode);
             result.map_err(|error| ApplyError::new("write", status::PATH, error))?;
             *written = Some(timeless);
         }
-        Ok(before)
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use super::follower::Follower;
 use super::inbox::{Batch, Inbox};
 use super::log::{Level, Log};
 use super::pass::Sight;
+use super::paths::Wanted;
 use super::service::Service;
 use super::version::Version;
 use super::{Pause, State, Wake};
@@ -75,6 +76,8 @@ pub struct Keeper<'a> {
     inbox: Arc<Inbox>,
     folders: Arc<Folders>,
     version: Option<Version>,
+    /// What the configuration was read from when it was last followed.
+    configuration: Wanted,
     follower: Follower,
     host: Option<Box<dyn Host>>,
     last_good: LastGood,
@@ -112,6 +115,7 @@ impl<'a> Keeper<'a> {
             inbox,
             folders,
             version: None,
+            configuration: Wanted::default(),
             follower: Follower::default(),
             host: None,
             last_good: LastGood::default(),
@@ -199,7 +203,7 @@ impl<'a> Keeper<'a> {
 
     /// When the pause ends of itself, in seconds since 1970.
     fn pause_ends(&self) -> Option<i64> {
-        self.state.paused.as_ref()?.until
+        self.state.paused.as_ref()?.until.map(|until| until.0)
     }
 
     /// When the loop goes on of itself.

@@ -32,7 +32,9 @@ impl Keeper<'_> {
     /// Looks at the configuration, and at when to look again.
     pub(super) fn follow(&mut self) {
         let seen = Seen::read(&self.setting.config);
-        let armed = self.arm(&seen);
+        self.configuration = Wanted::default();
+        seen.watch(&self.setting.config, &mut self.configuration);
+        let armed = self.arm();
         let less = match (&seen.sources, &self.version) {
             (Ok(sources), Some(version)) => version.is_more_than(sources),
             (Err(_), version) => version.is_some(),
@@ -63,9 +65,8 @@ impl Keeper<'_> {
     }
 
     /// Watches what the configuration and the host are made of. True where a folder is watched that was not before.
-    pub(super) fn arm(&self, seen: &Seen) -> bool {
-        let mut wanted = Wanted::default();
-        seen.watch(&self.setting.config, &mut wanted);
+    fn arm(&self) -> bool {
+        let mut wanted = self.configuration.clone();
         wanted.add(Path::new("/"), &self.setting.root, &Wake::Missed);
         // A person may adopt the control plane meanwhile.
         wanted.add(&self.setting.root, Path::new(origin::PATH), &Wake::Missed);
@@ -83,8 +84,7 @@ impl Keeper<'_> {
 
     /// Watches what the host is made of since the last look.
     pub(super) fn rearm(&self) {
-        let seen = Seen::read(&self.setting.config);
-        if self.arm(&seen) {
+        if self.arm() {
             self.inbox.wake(Wake::Missed);
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Keeper;
 use crate::cluster::Cluster;
-use crate::engine::{self, Event, Report, Run};
+use crate::engine::{self, Claim, Event, Report, Run};
 use crate::host::{Host, machine};
 use crate::origin::{self, Origin};
 use crate::plan::{Action, Cause, Step};
@@ -38,6 +38,18 @@ pub(super) struct LastGood {
     other: Option<Cluster>,
 }
 
+impl LastGood {
+    /// It is the version in force.
+    fn is(&self, version: &Version) -> bool {
+        self.text.as_deref() == Some(&version.text)
+    }
+
+    /// The cluster that it wanted.
+    fn cluster<'a>(&'a self, version: &'a Version) -> Option<&'a Cluster> {
+        if self.is(version) { Some(&version.cluster) } else { self.other.as_ref() }
+    }
+}
+
 impl Keeper<'_> {
     /// Makes a pass, if one may be made.
     pub(super) fn pass(&mut self, wakes: BTreeSet<Wake>) {
@@ -56,32 +68,39 @@ impl Keeper<'_> {
             return self.look();
         }
         self.service.beat(true);
-        let (began, start) = (machine::now(), Instant::now());
+        let began = Instant::now();
         let result = match self.locked() {
             Ok(Some(_lock)) => self.reconcile(),
             Ok(None) => return,
             Err(why) => Err(why),
         };
         let Some(result) = result.transpose() else { return };
-        let last = LastPass { began, took: start.elapsed(), wakes, result };
+        let last = LastPass { began, took: began.elapsed(), wakes, result };
         self.conclude(last, chance);
     }
 
     /// Looks at the host and leaves it as it is: what drifts during a pause is shown.
     fn look(&mut self) {
         let Some(version) = self.version.take() else { return };
-        let read = (self.seams.read)(record::PATH);
-        self.remember(read.ok().flatten(), &version);
-        let same = self.last_good.text.as_deref() == Some(&version.text);
-        let before = if same { Some(&version.cluster) } else { self.last_good.other.as_ref() };
-        let look =
-            |host: Box<dyn Host>| engine::look(&*host, &version.cluster, before).map_err(|error| error.to_string());
-        if let Ok(pass) = (self.seams.open)(&version.cluster, false).and_then(look) {
-            self.sight = Sight::of(&pass, self.setting.sandbox);
-            (self.seams.looked)(&version.cluster, &pass);
+        if let Ok(host) = self.host(&version) {
+            let read = (self.seams.read)(record::PATH);
+            self.remember(read.ok().flatten(), &version);
+            if let Ok(pass) = engine::look(&*host, &version.cluster, self.last_good.cluster(&version)) {
+                self.sight = Sight::of(&pass, self.setting.sandbox);
+                (self.seams.looked)(&version.cluster, &pass);
+            }
+            self.host = Some(host);
         }
         self.version = Some(version);
         self.rearm();
+    }
+
+    /// Takes the host, which is opened where it is not. A folder that was removed and made again is another one.
+    fn host(&mut self, version: &Version) -> Result<Box<dyn Host>, String> {
+        match self.host.take().filter(|_| !self.setting.sandbox) {
+            Some(host) => Ok(host),
+            None => (self.seams.open)(&version.cluster, true),
+        }
     }
 
     /// The host's lock. A person's run goes first: it is waited for, and does the same.
@@ -118,12 +137,7 @@ impl Keeper<'_> {
     }
 
     fn reconcile_to(&mut self, version: &Version) -> Result<Option<Report>, String> {
-        let cluster = &version.cluster;
-        // A folder that was removed and made again is another one.
-        if self.setting.sandbox || self.host.is_none() {
-            self.host = Some((self.seams.open)(cluster, true)?);
-        }
-        let Some(host) = self.host.take() else { return Ok(None) };
+        let host = self.host(version)?;
         let result = self.run_over(&*host, version);
         self.host = Some(host);
         result
@@ -132,9 +146,8 @@ impl Keeper<'_> {
     fn run_over(&mut self, host: &dyn Host, version: &Version) -> Result<Option<Report>, String> {
         let cluster = &version.cluster;
         self.remember((self.seams.read)(record::PATH)?, version);
-        let same = self.last_good.text.as_deref() == Some(&version.text);
         let last_good = std::mem::take(&mut self.last_good);
-        let before = if same { Some(cluster) } else { last_good.other.as_ref() };
+        let (same, before) = (last_good.is(version), last_good.cluster(version));
         let may = self.setting.sandbox || self.may_change(host, cluster, before)?;
         let report = may.then(|| self.engine(host, cluster, before)).transpose();
         self.last_good = last_good;
@@ -159,22 +172,20 @@ impl Keeper<'_> {
         if Origin::read((self.seams.read)(origin::PATH)?.as_deref()).is_some() {
             return Ok(true);
         }
-        let keep = |origin: Origin| host.keep(origin::PATH, &origin.to_text()).map_err(|error| error.chain());
-        if !host.facts(cluster).map_err(|error| error.to_string())?.adopted {
-            return if self.is_ready(cluster) { keep(Origin::SetUp).map(|()| true) } else { Ok(false) };
+        let claim = engine::claim(host, cluster, before, self.setting.adopt).map_err(|error| error.to_string())?;
+        match claim {
+            Claim::Foreign(_) => {
+                self.idle(
+                    "this host has a control plane that planekeeper did not set up, and it differs from the configuration: nothing is \
+                     changed. See `planekeeper plan`; change the configuration, or adopt it with `planekeeper reconcile --adopt`",
+                );
+                Ok(false)
+            }
+            Claim::May { work: true, .. } if !self.is_ready(cluster) => Ok(false),
+            Claim::May { origin, .. } => {
+                host.keep(origin::PATH, &origin.to_text()).map(|()| true).map_err(|error| error.chain())
+            }
         }
-        let plan = engine::look(host, cluster, before).map_err(|error| error.to_string())?.plan;
-        if !self.setting.adopt && (plan.changes().next().is_some() || !plan.settled()) {
-            self.idle(
-                "this host has a control plane that planekeeper did not set up, and it differs from the configuration: nothing is \
-                 changed. See `planekeeper plan`; change the configuration, or adopt it with `planekeeper reconcile --adopt`",
-            );
-            return Ok(false);
-        }
-        if !plan.steps.is_empty() && !self.is_ready(cluster) {
-            return Ok(false);
-        }
-        keep(Origin::Adopted).map(|()| true)
     }
 
     /// Asks, before the first change of all, whether the host is ready. One that planekeeper has begun to set up is not asked again: what

@@ -1,0 +1,43 @@
+//! Whose a control plane without a record is, before the first change of it.
+
+use crate::cluster::Cluster;
+use crate::host::Host;
+use crate::observed::ObserveError;
+use crate::origin::Origin;
+use crate::plan::Plan;
+
+use super::look;
+
+/// Whether a control plane may be planekeeper's.
+pub enum Claim {
+    /// It may, and this is to be remembered of it.
+    May {
+        /// Where it comes from.
+        origin: Origin,
+        /// There is something to do, for which the host has to be ready.
+        work: bool,
+    },
+    /// It is somebody else's, and differs from what is wanted as planned.
+    Foreign(Box<Plan>),
+}
+
+/// Finds out whose control plane a host has. One that is somebody else's is changed only by who was asked to adopt it; where there is
+/// nothing to change, there is nothing to ask.
+///
+/// # Errors
+/// The host could not be read.
+pub fn claim<H: Host + ?Sized>(
+    host: &H,
+    cluster: &Cluster,
+    last_good: Option<&Cluster>,
+    adopt: bool,
+) -> Result<Claim, ObserveError> {
+    if !host.facts(cluster)?.adopted {
+        return Ok(Claim::May { origin: Origin::SetUp, work: true });
+    }
+    let plan = look(host, cluster, last_good)?.plan;
+    if !adopt && (plan.changes().next().is_some() || !plan.settled()) {
+        return Ok(Claim::Foreign(Box::new(plan)));
+    }
+    Ok(Claim::May { origin: Origin::Adopted, work: !plan.steps.is_empty() })
+}
