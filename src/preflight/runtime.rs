@@ -57,20 +57,14 @@ pub(super) fn tells_cgroup_driver(scene: &Scene) -> Finding {
 /// The images are there, or will be pulled. Nothing is pulled here.
 pub(super) fn images(scene: &Scene) -> Finding {
     let images = images::list(&scene.cluster);
-    let mut missing = Vec::new();
-    for image in &images {
-        match scene.machine.has_image(image) {
-            Ok(true) => {}
-            Ok(false) => missing.push(image.as_str()),
-            Err(why) => {
-                return Finding::error(
-                    why,
-                    "the images that the container runtime has",
-                    start(&scene.cluster.node.cri_socket),
-                );
-            }
+    let present = match scene.machine.images(&images) {
+        Ok(present) => present,
+        Err(why) => {
+            let needed = "the images that the container runtime has";
+            return Finding::error(why, needed, start(&scene.cluster.node.cri_socket));
         }
-    }
+    };
+    let missing = images::missing(&images, &present);
     let list = missing.join(" ");
     if missing.is_empty() {
         Finding::ok(format!("all {} there", images.len()))
