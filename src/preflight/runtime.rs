@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::images;
+use crate::preflight::services::runtime_services;
 use crate::preflight::{Finding, Scene};
 
 /// Docker releases that Kubernetes was validated with, by their beginnings.
@@ -27,11 +28,8 @@ pub(super) fn answers(scene: &Scene) -> Finding {
 
 /// How to start what is behind a socket.
 fn start(socket: &str) -> String {
-    let service = match socket.rsplit('/').next() {
-        Some("containerd.sock") => "containerd",
-        Some("crio.sock") => "crio",
-        Some("cri-dockerd.sock") => "cri-docker",
-        _ => return "start it, or set nodeRegistration.criSocket".to_owned(),
+    let Some((service, _)) = runtime_services(socket).last() else {
+        return "start it, or set nodeRegistration.criSocket".to_owned();
     };
     format!("systemctl enable --now {service}.service; journalctl -u {service} says why it fails")
 }
