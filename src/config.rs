@@ -22,6 +22,7 @@ mod words;
 
 pub use documents::{DocumentKind, Documents, parse};
 pub use print::{migrate, print};
+pub(crate) use syntax::Cidr;
 
 use crate::cluster::Cluster;
 use crate::problem::Problem;

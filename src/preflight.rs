@@ -29,6 +29,7 @@ mod tests;
 use std::net::IpAddr;
 
 use crate::cluster::{Cluster, Etcd};
+use crate::config::Cidr;
 use machine::Machine;
 use standing::Standing;
 
@@ -311,11 +312,15 @@ impl Report {
 
 /// The families of addresses that a cluster uses: IPv4, IPv6. kubeadm goes by the subnets and the advertised address.
 fn families(cluster: &Cluster) -> (bool, bool) {
-    let subnets = [Some(&cluster.networking.service_subnet), cluster.networking.pod_subnet.as_ref()];
-    let of_subnets = subnets.into_iter().flatten().flat_map(|subnets| subnets.split(','));
-    let addresses = of_subnets.filter_map(|subnet| subnet.trim().split('/').next()?.parse::<IpAddr>().ok());
-    let addresses: Vec<IpAddr> = addresses.chain([cluster.endpoint.address]).collect();
+    let of_subnets = subnets(cluster).filter_map(|subnet| subnet.parse::<Cidr>().ok()).map(|subnet| subnet.network);
+    let addresses: Vec<IpAddr> = of_subnets.chain([cluster.endpoint.address]).collect();
     (addresses.iter().any(IpAddr::is_ipv4), addresses.iter().any(IpAddr::is_ipv6))
+}
+
+/// The subnets of Services, then those of Pods, as they were written: one, or one of each family.
+fn subnets(cluster: &Cluster) -> impl Iterator<Item = &str> {
+    let fields = [Some(&cluster.networking.service_subnet), cluster.networking.pod_subnet.as_ref()];
+    fields.into_iter().flatten().flat_map(|subnets| subnets.split(',')).map(str::trim)
 }
 
 /// A path as kubeadm puts it into identifiers.

@@ -240,7 +240,8 @@ pub fn loss(plan: &Plan) -> Option<&'static str> {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// So many of something, in the plural where it is not one.
+pub(crate) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

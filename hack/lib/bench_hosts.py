@@ -29,24 +29,31 @@ def milliseconds(host, words, times=1):
     return [int(line) / 1000 for line in done.stdout.split()]
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="hack/bench hosts")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--again", type=int, default=20)
+def arguments(what, rounds, **more):
+    """What a bench was told: the binary, and its numbers of rounds and of what is in `more`, by default these. Without test hosts it
+    ends here."""
+    parser = argparse.ArgumentParser(prog=f"hack/bench {what}")
+    for name, number in {"rounds": rounds, **more}.items():
+        parser.add_argument(f"--{name}", type=int, default=number)
     parser.add_argument("--planekeeper", required=True, type=pathlib.Path)
-    arguments = parser.parse_args()
+    told = parser.parse_args()
     if reason := host_check.reason():
         sys.exit(f"bench: no test hosts on this machine: {reason}")
+    return told
+
+
+def main():
+    told = arguments("hosts", rounds=3, again=20)
     cold, again = {name: [] for name in WAYS_UP}, []
-    for _ in range(arguments.rounds):
+    for _ in range(told.rounds):
         for name, words in WAYS_UP.items():  # in turn, so that what else the machine does meets both
             with Node.up("pk-bench") as host:
-                host.install(arguments.planekeeper)
+                host.install(told.planekeeper)
                 host.configure()
                 cold[name] += milliseconds(host, words)
                 if name == "planekeeper":
                     host.wait_until_ready()  # what starts takes its time from what is measured
-                    again += milliseconds(host, words, arguments.again)
+                    again += milliseconds(host, words, told.again)
     met = show(cold, again)
     sys.exit(0 if met else 1)
 

@@ -1,12 +1,9 @@
 """hack/bench preflight: planekeeper's preflight beside the real kubeadm's, on one healthy host. See hack/bench."""
-import argparse
-import pathlib
 import statistics
 import sys
 
-import host_check
 import preflight
-from bench_hosts import milliseconds, spread, verdict
+from bench_hosts import arguments, milliseconds, spread, verdict
 from node import Node
 
 PROGRAMS = {"planekeeper": preflight.PLANEKEEPER, "kubeadm": preflight.KUBEADM}
@@ -14,17 +11,12 @@ TARGET = 0.3  # of kubeadm's time
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="hack/bench preflight")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--planekeeper", required=True, type=pathlib.Path)
-    arguments = parser.parse_args()
-    if reason := host_check.reason():
-        sys.exit(f"bench: no test hosts on this machine: {reason}")
+    told = arguments("preflight", rounds=10)
     times = {name: [] for name in PROGRAMS}
     with Node.up("pk-bench-preflight") as host:
-        host.install(arguments.planekeeper)
+        host.install(told.planekeeper)
         host.configure()
-        for round in range(arguments.rounds + 1):
+        for round in range(told.rounds + 1):
             for name, words in PROGRAMS.items():  # in turn, so that what else the machine does meets both
                 taken = milliseconds(host, words)
                 if round:  # the first reads the programs from the disk

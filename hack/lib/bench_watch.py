@@ -1,9 +1,7 @@
 """hack/bench watch: how long drift lasts, from a change to its repair, as who polls without a pause sees it. See hack/bench."""
-import argparse
 import base64
 import http.client
 import json
-import pathlib
 import re
 import ssl
 import statistics
@@ -11,7 +9,8 @@ import sys
 import tempfile
 import time
 
-import host_check
+import tests_watch
+from bench_hosts import arguments, verdict
 from node import Node
 
 TARGETS = {"files": 50, "objects": 150}  # milliseconds, 99 of 100
@@ -25,24 +24,16 @@ DELETED = MAPS + [f"{CORE}/serviceaccounts/coredns", f"{CORE}/serviceaccounts/ku
     for name in ("kube-proxy", "kubeadm:nodes-kubeadm-config", "kubeadm:kubelet-config")]
 
 
-
 def main():
-    parser = argparse.ArgumentParser(prog="hack/bench watch")
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--planekeeper", required=True, type=pathlib.Path)
-    arguments = parser.parse_args()
-    if reason := host_check.reason():
-        sys.exit(f"bench: no test hosts on this machine: {reason}")
+    told = arguments("watch", rounds=100)
     with Node.up("pk-bench-watch") as node:
-        node.install(arguments.planekeeper)
+        node.install(told.planekeeper)
         node.configure()
-        node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT)
-        node.do("systemctl", "daemon-reload")
-        node.do("systemctl", "start", "planekeeper")
+        tests_watch.start(node, UNIT)
         node.wait_until_ready()
         time.sleep(5)  # what starts takes its time from what is measured
         idle(node)
-        seen = {"files": files(node, arguments.rounds), "objects": objects(node, arguments.rounds)}
+        seen = {"files": files(node, told.rounds), "objects": objects(node, told.rounds)}
         idle(node)
     sys.exit(0 if all([show(what, times) for what, times in seen.items()]) else 1)
 
@@ -132,7 +123,7 @@ def show(what, times):
     worst = statistics.quantiles(times, n=100)[98]
     met = worst <= TARGETS[what]
     print(f"{what:<8} p50 {statistics.median(times):6.1f} ms   p99 {worst:6.1f} ms   of {len(times)}, at most {max(times):.1f} ms; "
-          f"target {TARGETS[what]} {'met' if met else 'MISSED'}")
+          f"target {TARGETS[what]} {verdict(met)}")
     return met
 
 

@@ -34,6 +34,12 @@ def expect(holds, why):
         raise Failed(why)
 
 
+def said(text, *named):
+    """Goes on if a text has all these words in it."""
+    for words in named:
+        expect(words in text, f"nothing is said of {words!r}:\n{text}")
+
+
 class Node(Host):
     """A host with a planekeeper. All commands of a test and what they answered are in `transcript`."""
 
@@ -77,8 +83,11 @@ class Node(Host):
 
     def start_reconcile(self):
         """Starts a run, and goes on."""
-        return subprocess.Popen(self.command(["planekeeper", "reconcile"]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
+        return self.begin("planekeeper", "reconcile")
+
+    def begin(self, *words):
+        """Starts a command, and goes on; all that it prints is its standard output."""
+        return subprocess.Popen(self.command(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def kubectl(self, *words):
         """What kubectl answers, with the credentials of admin.conf."""

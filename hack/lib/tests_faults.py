@@ -3,7 +3,7 @@ import re
 
 import cache
 import images
-from node import expect
+from node import expect, said
 
 # The bounds of what planekeeper waits for, instead of minutes. They stay when the cause is gone: the first of them is in the manifests.
 SHORT = """\
@@ -22,11 +22,6 @@ def fails(node, *named, flags=()):
     """A run ends with 1 within its bounds, and its output has these words in it."""
     done = node.reconcile(*flags, exit=1, timeout=SECONDS_TO_FAIL)
     said(done.stdout + done.stderr, *named)
-
-
-def said(output, *named):
-    for words in named:
-        expect(words in output, f"nothing is said of {words!r}:\n{output}")
 
 
 def converges(node):

@@ -2,11 +2,10 @@
 import base64
 import json
 import re
-import subprocess
 
 import cache
 import images
-from node import CONFIGURATION, SECONDS_FOR_A_RUN, expect, last
+from node import CONFIGURATION, SECONDS_FOR_A_RUN, expect, last, said
 from registry import PASSWORD, USER, BadWay, Registry
 
 HOSTS = "/etc/containerd/certs.d"
@@ -14,11 +13,6 @@ FLAT = "k8s"  # the folder of the registry that mirrors Kubernetes' images
 CTR = ("ctr", "--namespace=k8s.io", "images")
 FAST, SLOW = 200 << 20, 16 << 20  # bytes a second
 SECONDS_TO_FAIL = 60
-
-
-def said(text, *named):
-    for words in named:
-        expect(words in text, f"nothing is said of {words!r}:\n{text}")
 
 
 def short_names():
@@ -47,12 +41,6 @@ def remove(node, *names):
     rows = [line.split() for line in node.do(*CTR, "list").stdout.splitlines()[1:]]
     digests = {row[2] for row in rows if row[0].rpartition("/")[2] in names}
     node.do(*CTR, "remove", "--sync", *(row[0] for row in rows if row[2] in digests))
-
-
-def start(node, *words):
-    """Starts a command, and goes on."""
-    return subprocess.Popen(node.command(["planekeeper", *words]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
 
 
 def read_until(process, words):
@@ -101,7 +89,7 @@ def from_a_registry(test):
     nowhere = f"{node.address}:5999"
     allow_http(node, nowhere)
     (dead / "cluster.yaml").write_text(node.path(CONFIGURATION).read_text().replace(here, nowhere))
-    in_vain = start(node, "images", "pull", "--config", "/etc/dead/cluster.yaml")
+    in_vain = node.begin("planekeeper", "images", "pull", "--config", "/etc/dead/cluster.yaml")
 
     with test.check("from a mirror (imageRepository) all images are pulled, and check exits with 0"):
         said(pull(node), "All 7 images are present: 7 pulled.", f"pulled {here}/{FLAT}/etcd")
@@ -113,7 +101,7 @@ def from_a_registry(test):
 
     with test.check("a registry that is down and comes back is waited for"):
         remove(node, *named(names, "kube-proxy"))
-        run = start(node, "images", "pull")
+        run = node.begin("planekeeper", "images", "pull")
         text = read_until(run, "try 2 of 5 after 1 s: the registry cannot be reached")
         store.start()
         text += run.communicate(timeout=SECONDS_TO_FAIL)[0]
@@ -160,7 +148,7 @@ def from_a_registry(test):
             allow_http(node, way.address)
             remove(node, *named(names, "etcd"))
             mirror(node, way.address)
-            run = start(node, "images", "pull")
+            run = node.begin("planekeeper", "images", "pull")
             text = read_until(run, f"/{named(names, 'etcd')[0]}: pulling")  # two seconds are over
             node.do("systemctl", "restart", "containerd")
             text += run.communicate(timeout=SECONDS_TO_FAIL)[0]

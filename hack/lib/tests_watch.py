@@ -31,8 +31,8 @@ def watch(test):
     idle(test, node)
 
 
-def start(node):
-    node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT)
+def start(node, unit=UNIT):
+    node.path("/etc/systemd/system/planekeeper.service").write_text(unit)
     node.do("systemctl", "daemon-reload")
     node.do("systemctl", "start", "planekeeper")
 

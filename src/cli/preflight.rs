@@ -14,6 +14,7 @@ use crate::cli::output::{self, color};
 use crate::cluster::Cluster;
 use crate::host;
 use crate::preflight::{Group, Ignore, Outcome, Report, Status};
+use crate::reset::counted;
 
 /// Where identifiers stand.
 const COLUMN: usize = 25;
@@ -246,10 +247,6 @@ fn summary(report: &Report) -> String {
     }
     let end = if report.passed() { "The host is ready." } else { "The host is not ready." };
     format!("\nPreflight: {}. {end}\n", parts.join(", "))
-}
-
-fn counted(count: usize, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

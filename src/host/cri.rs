@@ -20,6 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 pub use error::{CriCause, CriError};
+pub(in crate::host) use seen::POD_LABEL;
 pub use seen::{ContainerSeen, ContainerState, ImageSeen, PodSeen, RuntimeCondition, RuntimeVersion, Scope};
 
 /// How long a question may take. They are answered from the runtime's memory, in milliseconds on a quiet host; kubeadm gives two
@@ -173,9 +174,8 @@ impl Cri {
             messages::ListContainersRequest { filter },
             ASK,
         )?;
-        let of_them = |listed: &messages::Container| {
-            listed.labels.get(seen::POD_LABEL).is_some_and(|pod| pods.contains(&pod.as_str()))
-        };
+        let of_them =
+            |listed: &messages::Container| listed.labels.get(POD_LABEL).is_some_and(|pod| pods.contains(&pod.as_str()));
         let looks = answer.containers.into_iter().filter(of_them).map(|listed| self.container(listed));
         let looked = self.runtime.block_on(join_all(looks.collect::<Vec<_>>()));
         looked.into_iter().filter(|looked| !looked.as_ref().is_err_and(CriError::is_not_found)).collect()

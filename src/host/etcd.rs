@@ -108,17 +108,15 @@ impl Etcd {
         request: Q,
     ) -> Result<Vec<Member>, EtcdError> {
         let call = async {
-            let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| root_cause(&error).to_string())?;
-            let address = address
-                .connect_timeout(CONNECT)
-                .tls_config(self.tls.clone())
-                .map_err(|error| root_cause(&error).to_string())?;
-            let mut client = Grpc::new(address.connect().await.map_err(|error| root_cause(&error).to_string())?);
-            client.ready().await.map_err(|error| root_cause(&error).to_string())?;
+            let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| cause(&error))?;
+            let address =
+                address.connect_timeout(CONNECT).tls_config(self.tls.clone()).map_err(|error| cause(&error))?;
+            let mut client = Grpc::new(address.connect().await.map_err(|error| cause(&error))?);
+            client.ready().await.map_err(|error| cause(&error))?;
             let codec: ProstCodec<Q, Members> = ProstCodec::default();
             let answer = client.unary(Request::new(request), PathAndQuery::from_static(method), codec).await;
             answer.map(tonic::Response::into_inner).map_err(|status| match status.source() {
-                Some(source) => root_cause(source).to_string(),
+                Some(source) => cause(source),
                 None => status.message().to_owned(),
             })
         };
@@ -133,4 +131,9 @@ impl Etcd {
         };
         Ok(answer.members.into_iter().map(member).collect())
     }
+}
+
+/// What led to an error, in its own words.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    root_cause(error).to_string()
 }

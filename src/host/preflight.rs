@@ -4,7 +4,7 @@ mod etcd;
 mod listeners;
 mod output;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime as Tokio;
 use crate::cluster::{Cluster, ExternalEtcd};
 use crate::host::cri::Cri;
 use crate::host::systemd::Systemd;
-use crate::host::{chain, machine};
+use crate::host::{chain, machine, pull};
 use crate::preflight::machine::{Listener, Machine, Runtime, Unit};
 use crate::preflight::{self, Finding, Ignore, KUBELET_VERSION, Report, Scene};
 
@@ -229,10 +229,9 @@ impl Machine for ThisMachine {
         self.cri.tells_cgroup_driver().map_err(|error| chain(&error))
     }
 
-    fn has_image(&self, reference: &str) -> Result<bool, String> {
-        let mut answers = self.cri.images_of(&[reference]);
-        let answer = answers.pop().unwrap_or(Ok(None));
-        answer.map(|image| image.is_some()).map_err(|error| chain(&error))
+    fn images(&self, references: &[String]) -> Result<BTreeSet<String>, String> {
+        let present = pull::present(&self.cri, references).map_err(|error| chain(&error))?;
+        Ok(present.into_keys().collect())
     }
 
     fn etcd_version(&self, endpoint: &str, external: &ExternalEtcd) -> Result<String, String> {

@@ -187,8 +187,8 @@ impl Machine for Fake {
         self.answer(self.tells_cgroup_driver)
     }
 
-    fn has_image(&self, reference: &str) -> Result<bool, String> {
-        self.answer(!self.no_images.contains(reference))
+    fn images(&self, references: &[String]) -> Result<BTreeSet<String>, String> {
+        self.answer(references.iter().filter(|reference| !self.no_images.contains(*reference)).cloned().collect())
     }
 
     fn etcd_version(&self, endpoint: &str, _: &ExternalEtcd) -> Result<String, String> {

@@ -2,7 +2,7 @@
 //!
 //! Every question is answered in bounded time. An answer that could not be had is an error in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::cluster::ExternalEtcd;
@@ -45,8 +45,8 @@ pub trait Machine: Send + Sync {
     fn runtime(&self) -> Result<Runtime, String>;
     /// Whether the container runtime tells its cgroup driver (CRI's `RuntimeConfig`).
     fn tells_cgroup_driver(&self) -> Result<bool, String>;
-    /// Whether the container runtime has an image.
-    fn has_image(&self, reference: &str) -> Result<bool, String>;
+    /// Those of the images that the container runtime has.
+    fn images(&self, references: &[String]) -> Result<BTreeSet<String>, String>;
     /// The version of an etcd that is somebody else's, at one of its URLs.
     fn etcd_version(&self, endpoint: &str, etcd: &ExternalEtcd) -> Result<String, String>;
 }

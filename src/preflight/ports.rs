@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::Value;
 
 use crate::cluster::{Arg, Cluster};
+use crate::desired::arguments::last;
 use crate::desired::live::KUBELET;
 use crate::preflight::machine::{Listener, Process};
 use crate::preflight::standing::Standing;
@@ -68,11 +69,6 @@ fn etcd_addresses(cluster: &Cluster) -> (Vec<IpAddr>, Vec<IpAddr>) {
     let address: IpAddr = advertised.unwrap_or(cluster.endpoint.address);
     let loopback: IpAddr = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     (vec![address, loopback], vec![address])
-}
-
-/// The last value of a flag, which is the one that counts.
-fn last<'a>(args: &'a [Arg], name: &str) -> Option<&'a str> {
-    args.iter().rev().find(|arg| arg.name == name).map(|arg| arg.value.as_str())
 }
 
 fn bind_address(args: &[Arg]) -> Vec<IpAddr> {

@@ -2,9 +2,10 @@
 //! of the control plane's Pods, by `proxyEnvironment`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::preflight::{Finding, Scene};
+use crate::config::Cidr;
+use crate::preflight::{self, Finding, Scene};
 
 /// The port that kubeadm asks with: one that no exception names.
 const PORT: u16 = 1234;
@@ -17,12 +18,10 @@ pub(super) fn host(scene: &Scene) -> Finding {
 
 /// The ways to Services and Pods: kubeadm asks for the first address of each subnet.
 pub(super) fn subnets(scene: &Scene) -> Finding {
-    let networking = &scene.cluster.networking;
-    let subnets = [Some(&networking.service_subnet), networking.pod_subnet.as_ref()];
-    let subnets = subnets.into_iter().flatten().flat_map(|subnets| subnets.split(','));
-    let ways = subnets.filter_map(|subnet| {
-        let subnet = subnet.trim();
-        Some(way(scene, first_address(subnet)?, &format!("connections to {subnet}")))
+    let ways = preflight::subnets(&scene.cluster).filter_map(|subnet| {
+        // The second address of its range, the first that a host can have.
+        let address = subnet.parse::<Cidr>().ok()?.at(1)?;
+        Some(way(scene, address, &format!("connections to {subnet}")))
     });
     Finding::together(&ways.flatten().collect::<Vec<_>>())
 }
@@ -47,26 +46,6 @@ fn way(scene: &Scene, address: IpAddr, what: &str) -> Vec<Finding> {
     sources.map(of).into()
 }
 
-/// The second address of a subnet's range, the first that a host can have.
-fn first_address(subnet: &str) -> Option<IpAddr> {
-    let (address, bits) = subnet.split_once('/')?;
-    let bits: u32 = bits.parse().ok()?;
-    Some(match address.parse().ok()? {
-        IpAddr::V4(address) => Ipv4Addr::from_bits((address.to_bits() & mask_v4(bits)).wrapping_add(1)).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits((address.to_bits() & mask_v6(bits)).wrapping_add(1)).into(),
-    })
-}
-
-/// The first bits of an IPv4 address.
-fn mask_v4(bits: u32) -> u32 {
-    u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0)
-}
-
-/// The first bits of an IPv6 address.
-fn mask_v6(bits: u32) -> u128 {
-    u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0)
-}
-
 /// A proxy without what may be its password.
 fn without_user(proxy: &str) -> String {
     match (proxy.find("://"), proxy.rfind('@')) {
@@ -86,22 +65,17 @@ fn proxy(variables: &BTreeMap<String, String>, address: IpAddr) -> Option<String
     (!direct).then(|| proxy.clone())
 }
 
-/// Whether an entry of `NO_PROXY` is about an address: `*`, an address, one with a port, or a subnet. Names are about no address.
+/// Whether an entry of `NO_PROXY` is about an address: `*`, an address, one with a port, or a network. Names are about no address.
 fn excepts(exception: &str, address: IpAddr) -> bool {
-    if exception == "*" || exception.parse() == Ok(address) {
-        return true;
-    }
-    if let Some((network, bits)) = exception.split_once('/') {
-        let Ok(bits) = bits.parse() else { return false };
-        return match (network.parse(), address) {
-            (Ok(IpAddr::V4(network)), IpAddr::V4(address)) => {
-                bits <= 32 && (network.to_bits() ^ address.to_bits()) & mask_v4(bits) == 0
-            }
-            (Ok(IpAddr::V6(network)), IpAddr::V6(address)) => {
-                bits <= 128 && (network.to_bits() ^ address.to_bits()) & mask_v6(bits) == 0
-            }
-            _ => false,
-        };
-    }
-    exception.parse() == Ok(std::net::SocketAddr::new(address, PORT))
+    exception == "*"
+        || exception.parse() == Ok(address)
+        || exception.parse() == Ok(SocketAddr::new(address, PORT))
+        || network(exception).is_some_and(|network| network.contains(address))
+}
+
+/// A network of `NO_PROXY`. Its prefix may begin with zeros, which Go skips, and which are an error in a configuration.
+fn network(exception: &str) -> Option<Cidr> {
+    let (address, prefix) = exception.split_once('/')?;
+    let prefix: u8 = prefix.parse().ok()?;
+    format!("{address}/{prefix}").parse().ok()
 }

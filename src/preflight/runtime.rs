@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::images;
+use crate::preflight::services::runtime_services;
 use crate::preflight::{Finding, Scene};
 
 /// Docker releases that Kubernetes was validated with, by their beginnings.
@@ -27,11 +28,8 @@ pub(super) fn answers(scene: &Scene) -> Finding {
 
 /// How to start what is behind a socket.
 fn start(socket: &str) -> String {
-    let service = match socket.rsplit('/').next() {
-        Some("containerd.sock") => "containerd",
-        Some("crio.sock") => "crio",
-        Some("cri-dockerd.sock") => "cri-docker",
-        _ => return "start it, or set nodeRegistration.criSocket".to_owned(),
+    let Some((service, _)) = runtime_services(socket).last() else {
+        return "start it, or set nodeRegistration.criSocket".to_owned();
     };
     format!("systemctl enable --now {service}.service; journalctl -u {service} says why it fails")
 }
@@ -57,20 +55,14 @@ pub(super) fn tells_cgroup_driver(scene: &Scene) -> Finding {
 /// The images are there, or will be pulled. Nothing is pulled here.
 pub(super) fn images(scene: &Scene) -> Finding {
     let images = images::list(&scene.cluster);
-    let mut missing = Vec::new();
-    for image in &images {
-        match scene.machine.has_image(image) {
-            Ok(true) => {}
-            Ok(false) => missing.push(image.as_str()),
-            Err(why) => {
-                return Finding::error(
-                    why,
-                    "the images that the container runtime has",
-                    start(&scene.cluster.node.cri_socket),
-                );
-            }
+    let present = match scene.machine.images(&images) {
+        Ok(present) => present,
+        Err(why) => {
+            let needed = "the images that the container runtime has";
+            return Finding::error(why, needed, start(&scene.cluster.node.cri_socket));
         }
-    }
+    };
+    let missing = images::missing(&images, &present);
     let list = missing.join(" ");
     if missing.is_empty() {
         Finding::ok(format!("all {} there", images.len()))

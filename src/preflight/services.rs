@@ -14,8 +14,9 @@ pub(super) fn checks(cluster: &Cluster) -> Vec<Check> {
     checks
 }
 
-/// The services behind a socket, and whether there must be one of this name: Docker's answers only through both of its own.
-fn runtime_services(socket: &str) -> &'static [(&'static str, bool)] {
+/// The services behind a socket, the one that serves it last, and whether there must be one of this name: Docker's answers only through
+/// both of its own.
+pub(super) fn runtime_services(socket: &str) -> &'static [(&'static str, bool)] {
     match socket.rsplit('/').next() {
         Some("cri-dockerd.sock") => &[("docker", true), ("cri-docker", true)],
         Some("containerd.sock") => &[("containerd", false)],

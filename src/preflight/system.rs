@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Version};
+use crate::desired::arguments::last;
 use crate::preflight::{Finding, KUBELET_VERSION, Scene, kernel};
 
 /// The processors that a control plane needs, as kubeadm has it.
@@ -61,8 +62,7 @@ pub(super) fn swap(scene: &Scene) -> Finding {
 
 /// A field of the `KubeletConfiguration` which is true unless it was set false, there or by a flag.
 fn fails(cluster: &Cluster, field: &str, flag: &str) -> bool {
-    let args = cluster.node.kubelet_extra_args.iter().rev();
-    let flag = args.into_iter().find(|arg| arg.name == flag).map(|arg| arg.value != "false");
+    let flag = last(&cluster.node.kubelet_extra_args, flag).map(|value| value != "false");
     let field = cluster.kubelet.value.get(field).and_then(Value::as_bool);
     flag.or(field).unwrap_or(true)
 }

@@ -10,7 +10,7 @@ use super::messages;
 const NAMESPACE_LABEL: &str = "io.kubernetes.pod.namespace";
 
 /// The name of a Pod, as a label that the kubelet puts on sandboxes and containers.
-pub(super) const POD_LABEL: &str = "io.kubernetes.pod.name";
+pub(in crate::host) const POD_LABEL: &str = "io.kubernetes.pod.name";
 
 /// How often the kubelet has restarted a container, as an annotation that it puts on it.
 const RESTARTS_ANNOTATION: &str = "io.kubernetes.container.restartCount";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::desired::live::KUBELET;
-use crate::host::cri::{ContainerSeen, ContainerState};
+use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::live::ask::{Answers, Containers, NOT_ASKED, object};
 use crate::host::live::{Live, diagnosis};
 use crate::host::machine;
@@ -31,9 +31,6 @@ const BACK_OFF: Duration = Duration::from_secs(12);
 
 /// The kubelet is started anew for one of these reasons once in this time: a run is shorter, and who watches for long may need it again.
 const NUDGE: Duration = Duration::from_secs(600);
-
-/// The label that the kubelet gives a container with the name of its Pod.
-const POD_NAME: &str = "io.kubernetes.pod.name";
 
 impl Containers {
     /// The newest container of a static Pod, running or not.
@@ -126,7 +123,7 @@ impl Live {
 }
 
 fn is_of(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
-    container.name == pod.component && container.labels.get(POD_NAME) == Some(&pod.pod)
+    container.name == pod.component && container.labels.get(POD_LABEL) == Some(&pod.pod)
 }
 
 /// The container of a static Pod runs, and it is what its manifest says.

@@ -194,7 +194,7 @@ fn a_proxy_between_the_parts_of_a_cluster_is_warned_of_wherever_it_comes_from() 
     finds(both, |_, cluster| cluster.settings.proxy_environment = proxy(""));
     finds([("HTTPProxyCIDR", Warning, "10.96.0.0/12")], |fake, _| fake.proxies = proxy("10.0.0.10"));
     finds([("HTTPProxy", Warning, "10.0.0.10")], |fake, _| fake.proxies = proxy("10.96.0.0/12"));
-    for exceptions in ["10.0.0.0/8", "*", "10.0.0.10:1234, 10.96.0.1"] {
+    for exceptions in ["10.0.0.0/8", "10.1.2.3/08", "*", "10.0.0.10:1234, 10.96.0.1"] {
         finds([], |fake, _| fake.proxies = proxy(exceptions));
     }
     let found = found(|fake, _| fake.proxies = proxy(""));
