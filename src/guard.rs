@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Etcd, Location, Version};
-use crate::desired::pki;
+use crate::desired::{arguments, pki};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Desired, Id, Issuer, Spec, Want};
 use crate::yaml;
@@ -181,7 +181,7 @@ fn overridden(fixed: &Fixed, cluster: &Cluster) -> Option<String> {
         _ => return None,
     };
     let name = flag.strip_prefix("--")?.strip_suffix('=')?;
-    let value = &args.iter().rev().find(|arg| arg.name == name)?.value;
+    let value = arguments::last(args, name)?;
     Some(value.strip_suffix("/ca.crt").unwrap_or(value).to_owned())
 }
 

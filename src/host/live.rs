@@ -245,15 +245,10 @@ impl Live {
         }
         let conditions: Vec<&Condition> = gates.iter().map(|(_, condition)| *condition).collect();
         let wanted: Vec<&Value> = objects.values().copied().collect();
-        if self.listener.is_some()
-            && let Ok(api) = self.api()
-        {
-            api.keep(&wanted);
-        }
         let answers = self.ask(&conditions, &wanted);
         let no_api = !answers.api.objects.values().any(Result::is_ok) && self.never_had_api();
-        let object = |(id, object): (&Id, &Value)| {
-            let seen = match answers.api.objects.get(&Id::of_object(object)) {
+        let object = |id: &Id| {
+            let seen = match answers.api.objects.get(id) {
                 Some(Ok(None)) => Ok(Seen::Absent),
                 Some(Ok(Some(live))) => Ok(Seen::Object(Some(live.clone()))),
                 _ if no_api => Ok(Seen::Absent),
@@ -263,7 +258,7 @@ impl Live {
             (id.clone(), seen)
         };
         let gates = gates.iter().map(|(id, condition)| ((*id).clone(), Ok(Seen::Gate(answers.hold(condition)))));
-        objects.into_iter().map(object).chain(gates).collect()
+        objects.into_keys().map(object).chain(gates).collect()
     }
 
     fn observe_units(&self, desired: &Desired) -> Observed {

@@ -99,6 +99,10 @@ impl Live {
             Ok(api) => api,
             Err(why) => return silent(why.clone(), why),
         };
+        // Who waits for a condition asks for no objects, and changes nothing of what is told of.
+        if !objects.is_empty() {
+            api.keep(objects);
+        }
         let values: Vec<&Value> = wanted.values().copied().collect();
         let look = match api.look(&values, ready) {
             Ok(look) => look,
