@@ -18,7 +18,7 @@ import host_check
 from host import HOSTS, HostError
 from node import Failed, Node
 
-PREFIX = "pk-test-"
+PREFIX = f"pk-test-{cache.key(str(cache.HACK))[:4]}-"  # two checkouts on one machine have hosts of their own
 
 
 class Test:
@@ -145,7 +145,7 @@ def choose(words):
 
 @contextlib.contextmanager
 def one_at_a_time():
-    """The names of the hosts are the same in every run: another run on this machine has to wait."""
+    """The names of the hosts are the same in every run of a checkout: another run of it has to wait."""
     with cache.locked(HOSTS / f".{PREFIX}run.lock"):
         yield
 
