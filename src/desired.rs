@@ -21,6 +21,7 @@ pub mod origins;
 pub mod patched;
 pub mod pki;
 pub mod rbac;
+pub mod running;
 pub mod scheduler;
 pub mod static_pod;
 pub mod upload_certs;
@@ -72,6 +73,7 @@ fn skip_phases(cluster: &Cluster, mut desired: Desired) -> Desired {
     desired.waiting.retain(|waiting| there.contains(&waiting.on));
     for resource in &mut desired.resources {
         resource.needs.retain(|need| there.contains(need));
+        resource.after.retain(|other| there.contains(other));
     }
     desired
 }

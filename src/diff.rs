@@ -10,6 +10,7 @@ pub mod mode;
 pub mod node;
 pub mod object;
 pub mod owned;
+pub mod static_pod;
 pub mod tokens;
 pub mod unit;
 pub mod value;
@@ -57,6 +58,7 @@ fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Ver
         (Spec::Image(spec), Seen::Absent) => image::judge_absent(spec),
         (Spec::Unit(spec), Seen::Absent) => unit::judge_absent(spec),
         (Spec::Unit(_), Seen::Unit(seen)) => unit::judge(seen),
+        (Spec::StaticPod(spec), Seen::StaticPod(seen)) => static_pod::judge(spec, seen, now),
         (Spec::Image(_), Seen::Image) | (Spec::Gate(_), Seen::Gate(Ok(()))) => Verdict::Same,
         (Spec::Gate(_), Seen::Gate(Err(why))) => Verdict::Wait(why.clone()),
         (_, Seen::Absent) => Verdict::Create,

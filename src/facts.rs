@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::rollout::Records;
+
 /// What the configuration's defaults are taken from: read before the configuration is.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
@@ -40,6 +42,8 @@ pub struct Facts {
     pub external_ca: bool,
     /// Bootstrap tokens that this host has made or met, by token id.
     pub tokens: BTreeMap<String, IssuedToken>,
+    /// Changes of static Pods' manifests that have not ended well yet.
+    pub rollouts: Records,
     /// The id of the token that was made up, once it is there.
     pub generated_token: Option<String>,
 }

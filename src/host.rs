@@ -14,6 +14,7 @@ pub mod probe;
 pub mod publish;
 pub mod pull;
 pub mod reset;
+pub mod rollout;
 pub mod sandbox;
 pub mod serve;
 pub mod shown;

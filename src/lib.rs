@@ -84,6 +84,7 @@ pub mod quantity;
 pub mod record;
 pub mod reset;
 pub mod resource;
+pub mod rollout;
 pub mod sources;
 pub mod status;
 pub mod table;

@@ -48,6 +48,8 @@ pub enum Seen {
     Image,
     /// A systemd unit.
     Unit(UnitSeen),
+    /// A static Pod.
+    StaticPod(StaticPodSeen),
     /// A condition holds, or what is seen instead.
     Gate(Result<(), String>),
 }
@@ -63,6 +65,28 @@ pub struct UnitSeen {
     pub started: Option<u64>,
     /// The files that it reads, with their last change in microseconds since 1970.
     pub reads: Vec<(String, u64)>,
+}
+
+/// A static Pod, as it runs. Where nothing does, that is waited for elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StaticPodSeen {
+    /// When its container was made, in microseconds since 1970; none where none runs.
+    pub started: Option<u64>,
+    /// The files that it reads when it starts, with their last change in microseconds since 1970.
+    pub reads: Vec<(String, u64)>,
+    /// Its Lease, where it has one and the API server, which is ready, has been asked.
+    pub lease: Option<LeaseSeen>,
+}
+
+/// A Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseSeen {
+    /// When it was last renewed, in seconds since 1970; none where it never was.
+    pub renewed: Option<i64>,
+    /// Who holds it runs on another host, by a clock of its own.
+    pub elsewhere: bool,
+    /// Since when the API server runs, in seconds since 1970.
+    pub api_since: i64,
 }
 
 /// Something at a path that is not what the resource would be.

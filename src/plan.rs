@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
+use crate::diff::static_pod::{ROLLOUT, START};
 use crate::diff::{self, owned};
 use crate::facts::Facts;
 use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
-use crate::resource::{Desired, Effect, Id, Origin, Resource, Spec, Waiting, Want};
+use crate::resource::{Desired, Effect, GivenUp, Id, Origin, Resource, Spec, Waiting, Want};
 use crate::verdict::{Difference, Verdict};
 
 /// What would be done, and what not.
@@ -105,6 +106,8 @@ pub enum Cause {
     Version,
     /// It was there before planekeeper was.
     Adoption,
+    /// What runs is not what is there: it started before, or a change of it was broken off.
+    Stale,
 }
 
 impl Cause {
@@ -117,6 +120,7 @@ impl Cause {
             Self::Age => "age",
             Self::Version => "version",
             Self::Adoption => "adoption",
+            Self::Stale => "stale",
         }
     }
 }
@@ -203,13 +207,15 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan {
         waiting: desired.waiting.clone(),
+        refused: desired.given_up.iter().map(|GivenUp { id, reason }| refused(id, reason)).collect(),
         forbidden: guard::forbidden(cluster, previous.map(|previous| previous.cluster), observed),
         ..Plan::default()
     };
     if facts.adopted && previous.is_none() {
         plan.forbidden.extend(guard::foreign_authority(cluster, desired, observed));
     }
-    let context = Context { cluster, observed, previous, before: index(previous), facts };
+    let given_up = desired.given_up.iter().map(|given_up| &given_up.id).collect();
+    let context = Context { cluster, observed, previous, before: index(previous), facts, given_up };
     // Resources that are out of sync for reasons that applying the plan will not mend.
     let mut stuck: BTreeSet<&Id> = desired.waiting.iter().map(|waiting| &waiting.id).collect();
     for resource in &desired.resources {
@@ -230,6 +236,12 @@ struct Context<'a> {
     previous: Option<&'a Previous<'a>>,
     before: BTreeMap<&'a Id, &'a Resource>,
     facts: &'a Facts,
+    /// What is not tried again.
+    given_up: BTreeSet<&'a Id>,
+}
+
+fn refused(id: &Id, reason: &str) -> Refused {
+    Refused { id: id.clone(), reason: reason.to_owned() }
 }
 
 fn index<'a>(previous: Option<&Previous<'a>>) -> BTreeMap<&'a Id, &'a Resource> {
@@ -256,18 +268,41 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     match diff::judge(resource, seen, context.observed, context.facts.now) {
         Verdict::Same => plan.unchanged += 1,
         Verdict::Refuse(reason) => {
-            plan.refused.push(Refused { id: resource.id.clone(), reason });
+            plan.refused.push(refused(&resource.id, &reason));
             return false;
         }
         verdict => {
-            if let Some(need) = resource.needs.iter().find(|need| stuck.contains(need)) {
-                plan.held.push(Held { id: resource.id.clone(), reason: format!("it needs {need}") });
+            if let Some(reason) = held_by(resource, &verdict, context, stuck) {
+                plan.held.push(Held { id: resource.id.clone(), reason });
                 return false;
             }
             return by_policy(step(resource, seen, verdict, context), &context.cluster.settings, plan);
         }
     }
     true
+}
+
+/// What a resource is held by: something that it needs, or, of what runs, something that it comes after.
+fn held_by(resource: &Resource, verdict: &Verdict, context: &Context<'_>, stuck: &BTreeSet<&Id>) -> Option<String> {
+    if let Some(need) = resource.needs.iter().find(|need| stuck.contains(need)) {
+        return Some(format!("it needs {need}"));
+    }
+    let as_configured = match &resource.want {
+        Want::Present(Spec::StaticPod(_)) => false,
+        Want::Present(Spec::File(file)) if file.pod.is_some() => true,
+        Want::Present(Spec::Object(_)) => true,
+        _ => return None,
+    };
+    // What is gone is put back, whatever is not well with others.
+    if *verdict == Verdict::Create {
+        return None;
+    }
+    if let Some(other) = resource.after.iter().find(|other| stuck.contains(other)) {
+        return Some(format!("it is changed once {other} is well"));
+    }
+    // A component that is newer than what it talks to is not supported, and nobody is to be told of a configuration that does not work.
+    let other = resource.after.iter().find(|other| as_configured && context.given_up.contains(other))?;
+    Some(format!("it is changed after {other}, whose change was given up"))
 }
 
 /// Drift is repaired, reported or left, as the configuration says of the resource.
@@ -329,7 +364,12 @@ fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_
 }
 
 fn change(difference: &Difference, resource: &Resource, context: &Context<'_>) -> Change {
-    let cause = if difference.age { Cause::Age } else { field_cause(&difference.field, resource, context) };
+    let of_process = matches!(resource.want, Want::Present(Spec::StaticPod(_) | Spec::Unit(_)));
+    let cause = match difference.field.as_str() {
+        _ if difference.age => Cause::Age,
+        START | ROLLOUT if of_process => Cause::Stale,
+        field => field_cause(field, resource, context),
+    };
     Change { difference: difference.clone(), cause }
 }
 
@@ -379,6 +419,11 @@ fn named<'a>(field: &str, resource: &'a Resource) -> Option<&'a Origin> {
     named.clone().find(|origin| origin.field == field).or_else(|| named.find(|origin| field.starts_with(&origin.field)))
 }
 
+/// A static Pod has to start again: it is not only that an earlier change of it is to be ended.
+fn restarts(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Update(differences) if differences.iter().any(|one| one.field != ROLLOUT))
+}
+
 /// What a step does to what runs.
 fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
     // What was not there is read by nobody yet.
@@ -394,6 +439,7 @@ fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
         Want::Present(Spec::Kubeconfig(kubeconfig)) => kubeconfig.effect.clone(),
         Want::Present(Spec::Object(_)) | Want::Absent(crate::resource::Target::Object(_)) => Effect::Api,
         Want::Present(Spec::Unit(_)) => Effect::RestartKubelet,
+        Want::Present(Spec::StaticPod(spec)) if restarts(verdict) => Effect::Restart(spec.gate.pod.component),
         Want::Present(_) | Want::Absent(_) => Effect::None,
     }
 }
@@ -411,7 +457,7 @@ mod tests {
         let resource = Resource::present(Id::unit(&spec.name), "kubelet-start", Vec::new(), Spec::Unit(spec));
         let seen = UnitSeen { active: Err("dead".to_owned()), enabled: Ok(()), started: None, reads: Vec::new() };
         let observed = Observed::from([(resource.id.clone(), Ok(Seen::Unit(seen)))]);
-        let desired = Desired { resources: vec![resource], waiting: Vec::new() };
+        let desired = Desired { resources: vec![resource], ..Desired::default() };
         plan(&fixture(), &desired, &observed, None, facts).steps.remove(0).cause
     }
 

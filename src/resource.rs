@@ -15,7 +15,7 @@ use crate::facts::Owner;
 
 mod running;
 
-pub use running::{Condition, GateSpec, ImageSpec, StaticPodSpec, UnitSpec};
+pub use running::{Condition, GateSpec, ImageSpec, Lease, PodGate, Rollout, RunningSpec, StaticPodSpec, UnitSpec};
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +64,12 @@ impl Id {
         Self(format!("unit:{name}"))
     }
 
+    /// The id of a static Pod as it runs, by its component: `pod:kube-apiserver`.
+    #[must_use]
+    pub fn pod(component: &str) -> Self {
+        Self(format!("pod:{component}"))
+    }
+
     /// The id of a condition that what runs has to meet: `gate:kube-apiserver`.
     #[must_use]
     pub fn gate(name: &str) -> Self {
@@ -103,6 +109,9 @@ pub struct Resource {
     pub phase: &'static str,
     /// What must be in sync before it is written.
     pub needs: Vec<Id>,
+    /// What else goes first where it is changed while it is in use: what restarts does so one after the other, each once what it
+    /// depends on is well. Who makes what is not there does not wait for these.
+    pub after: Vec<Id>,
     /// What is wanted.
     pub want: Want,
     /// Which lines of the configuration which of its fields come from.
@@ -148,6 +157,8 @@ pub enum Spec {
     Image(ImageSpec),
     /// A systemd unit that is enabled and runs.
     Unit(UnitSpec),
+    /// A static Pod that runs with what is there now.
+    StaticPod(RunningSpec),
     /// Something that comes by itself and that others wait for.
     Gate(GateSpec),
 }
@@ -178,6 +189,8 @@ pub struct FileSpec {
     pub owner: Owner,
     /// Who must start anew to see a change of it.
     pub effect: Effect,
+    /// Of a manifest on a live host: the Pod that the kubelet makes of it, and how long until it is well.
+    pub pod: Option<Box<PodGate>>,
 }
 
 /// Content of a file.
@@ -345,6 +358,17 @@ pub struct Desired {
     pub resources: Vec<Resource>,
     /// What waits for a fact that is not there yet.
     pub waiting: Vec<Waiting>,
+    /// What the configuration wants, and what was tried before and given up: what is wanted in its place is among the resources.
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A change that did not work, and is not tried again.
+#[derive(Clone, Debug)]
+pub struct GivenUp {
+    /// What would change.
+    pub id: Id,
+    /// What became of it, and what to do.
+    pub reason: String,
 }
 
 /// A resource that cannot be said yet.
@@ -379,6 +403,7 @@ impl Desired {
     pub fn extend(&mut self, other: Self) {
         self.resources.extend(other.resources);
         self.waiting.extend(other.waiting);
+        self.given_up.extend(other.given_up);
     }
 }
 
@@ -400,7 +425,7 @@ impl Resource {
     /// A resource that is to be there.
     #[must_use]
     pub fn present(id: Id, phase: &'static str, needs: Vec<Id>, spec: Spec) -> Self {
-        Self { id, phase, needs, want: Want::Present(spec), origins: Vec::new() }
+        Self { id, phase, needs, after: Vec::new(), want: Want::Present(spec), origins: Vec::new() }
     }
 
     /// An API object that is to be there. Every object needs its own phase only; a namespace is Kubernetes' own.

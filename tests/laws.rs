@@ -43,7 +43,7 @@ fn paths(resource: &Resource) -> Vec<String> {
             Spec::Kubeconfig(spec) => vec![spec.path.clone()],
             Spec::Tokens(spec) => vec![spec.path.clone()],
             Spec::Object(object) => vec![object_path(object)],
-            Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_) => unreachable!("a sandbox has none"),
+            Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_) => unreachable!("a sandbox has none"),
         },
     }
 }

@@ -5,170 +5,16 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use common::{SMALL, View, cluster, setting};
+use common::machine::{Fault, Machine, Run, up};
+use common::{SMALL, cluster};
 use planekeeper::cluster::Cluster;
-use planekeeper::engine::{self, Report};
+use planekeeper::engine;
 use planekeeper::facts::Facts;
 use planekeeper::host::files::FileSystem;
-use planekeeper::host::memory::Memory;
-use planekeeper::host::sandbox::Sandbox;
-use planekeeper::host::{ApplyError, Host, Tell};
-use planekeeper::observed::{ObserveError, Observed, Seen, UnitSeen};
 use planekeeper::plan::Action;
-use planekeeper::resource::{Condition, Desired, Id, Resource, Spec, StaticPodSpec, Target, Want};
-use planekeeper::verdict::Verdict;
-
-/// A machine. Its files and objects are a sandbox's, whose folder of objects nobody reaches before an API server runs.
-struct Machine {
-    files: Memory,
-    images: Mutex<BTreeSet<String>>,
-    started: Mutex<bool>,
-    /// The kubelet ends as soon as it was started.
-    crashes: bool,
-}
-
-impl Machine {
-    fn bare() -> Self {
-        Self { files: Memory::default(), images: Mutex::default(), started: Mutex::new(false), crashes: false }
-    }
-
-    fn runs(&self, pod: &StaticPodSpec) -> bool {
-        let manifest = self.files.read(&format!("/etc/kubernetes/manifests/{}.yaml", pod.component)).unwrap();
-        let Some((manifest, _)) = manifest else { return false };
-        let manifest = planekeeper::yaml::parse(std::str::from_utf8(&manifest).unwrap()).unwrap();
-        let container = &manifest["spec"]["containers"][0];
-        let command: Vec<&str> =
-            container["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-        *self.started.lock().unwrap() && container["image"] == *pod.image && command == pod.command
-    }
-
-    fn api_answers(&self) -> bool {
-        let there = |name: &str| self.files.read(&format!("/etc/kubernetes/manifests/{name}.yaml")).unwrap().is_some();
-        *self.started.lock().unwrap() && there("etcd") && there("kube-apiserver")
-    }
-
-    fn holds(&self, condition: &Condition) -> Result<(), String> {
-        let holds = match condition {
-            Condition::Url(_) => *self.started.lock().unwrap(),
-            Condition::StaticPod(pod) | Condition::Started(pod) => self.runs(pod),
-            Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
-            _ => self.api_answers(),
-        };
-        if holds { Ok(()) } else { Err("not yet".to_owned()) }
-    }
-}
-
-/// What goes wrong: the step of this number and all after it, or every step on one resource.
-enum Fault<'a> {
-    None,
-    From(usize),
-    On(&'a str),
-}
-
-/// A run on a machine.
-struct Run<'a> {
-    machine: &'a Machine,
-    sandbox: Sandbox<View<'a>>,
-    fault: Fault<'a>,
-    steps: AtomicUsize,
-    /// How often something sick was waited for.
-    waited: AtomicUsize,
-}
-
-impl<'a> Run<'a> {
-    fn new(machine: &'a Machine, fault: Fault<'a>) -> Self {
-        let sandbox = Sandbox::new(View(&machine.files), setting());
-        Self { machine, sandbox, fault, steps: AtomicUsize::new(0), waited: AtomicUsize::new(0) }
-    }
-
-    fn is_sick(&self, resource: &Resource) -> bool {
-        matches!(self.fault, Fault::On(id) if id == resource.id.0)
-    }
-
-    fn reconcile(&self, cluster: &Cluster) -> Report {
-        engine::reconcile(self, cluster, Some(cluster), 1, &|_| {}).unwrap()
-    }
-}
-
-fn is_object(resource: &Resource) -> bool {
-    matches!(&resource.want, Want::Present(Spec::Object(_)) | Want::Absent(Target::Object(_)))
-}
-
-impl Host for Run<'_> {
-    fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
-        Ok(Facts { live: true, ..self.sandbox.facts(cluster)? })
-    }
-
-    fn observe(&self, desired: &Desired) -> Observed {
-        let mut observed = self.sandbox.observe(desired);
-        let never = self.machine.files.read("/etc/kubernetes/manifests/kube-apiserver.yaml").unwrap().is_none();
-        for resource in &desired.resources {
-            let seen = match &resource.want {
-                Want::Present(Spec::Image(spec)) => {
-                    let there = self.machine.images.lock().unwrap().contains(&spec.reference);
-                    Ok(if there { Seen::Image } else { Seen::Absent })
-                }
-                Want::Present(Spec::Unit(_)) => {
-                    let started = *self.machine.started.lock().unwrap();
-                    let active = if started { Ok(()) } else { Err("inactive (dead)".to_owned()) };
-                    Ok(Seen::Unit(UnitSeen { active, enabled: Ok(()), started: None, reads: Vec::new() }))
-                }
-                Want::Present(Spec::Gate(_)) if self.is_sick(resource) => Ok(Seen::Gate(Err("it is sick".to_owned()))),
-                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.machine.holds(&spec.condition))),
-                _ if is_object(resource) && !never && !self.machine.api_answers() => {
-                    Err(ObserveError { what: resource.id.0.clone(), why: "connection refused".to_owned() })
-                }
-                _ => continue,
-            };
-            observed.insert(resource.id.clone(), seen);
-        }
-        observed
-    }
-
-    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
-        let fails = match self.fault {
-            Fault::None => false,
-            Fault::From(step) => self.steps.fetch_add(1, Ordering::SeqCst) >= step,
-            Fault::On(_) => self.is_sick(resource),
-        };
-        if fails {
-            self.waited.fetch_add(1, Ordering::SeqCst);
-            return Err(ApplyError::new("see", resource.id.0.clone(), "it went wrong"));
-        }
-        match &resource.want {
-            Want::Present(Spec::Image(spec)) => {
-                self.machine.images.lock().unwrap().insert(spec.reference.clone());
-            }
-            Want::Present(Spec::Unit(_)) => *self.machine.started.lock().unwrap() = !self.machine.crashes,
-            Want::Present(Spec::Gate(spec)) => {
-                return self.machine.holds(&spec.condition).map_err(|why| ApplyError::new("see", &resource.id.0, why));
-            }
-            _ if is_object(resource) && !self.machine.api_answers() => {
-                return Err(ApplyError::new("apply", &resource.id.0, "connection refused"));
-            }
-            _ => return self.sandbox.apply(resource, seen, verdict, tell),
-        }
-        Ok(())
-    }
-
-    fn settle(&self) -> Result<(), ApplyError> {
-        self.sandbox.settle()
-    }
-
-    fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
-        self.sandbox.keep(path, text)
-    }
-}
-
-fn up(cluster: &Cluster) -> (Machine, Report) {
-    let machine = Machine::bare();
-    let report = Run::new(&machine, Fault::None).reconcile(cluster);
-    assert!(report.converged(), "{report:#?}");
-    (machine, report)
-}
+use planekeeper::resource::{Desired, Id};
 
 #[test]
 fn a_bare_machine_comes_up_in_one_run_and_the_next_does_nothing() {
@@ -262,7 +108,8 @@ fn what_was_waited_for_in_vain_is_not_waited_for_again_in_the_same_run() {
 
 #[test]
 fn a_kubelet_that_ends_as_often_as_it_is_started_ends_the_run() {
-    let machine = Machine { crashes: true, ..Machine::bare() };
+    let mut machine = Machine::bare();
+    machine.crashes = true;
     let report = Run::new(&machine, Fault::None).reconcile(&cluster(SMALL));
     assert!(report.failed.iter().any(|failed| failed.id == Id::gate("kubelet")), "{report:#?}");
     let starts = report.done.iter().filter(|step| step.id.0.starts_with("unit:")).count();

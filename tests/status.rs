@@ -21,7 +21,7 @@ use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
 use planekeeper::host::shown::Shown;
-use planekeeper::observed::{Mode as FileMode, Observed, Seen, UnitSeen};
+use planekeeper::observed::{Mode as FileMode, Observed, Seen, StaticPodSeen, UnitSeen};
 use planekeeper::plan::Plan;
 use planekeeper::resource::{Desired, Id, Spec, Want};
 use planekeeper::status::conditions::{
@@ -135,6 +135,7 @@ fn live(cluster: &Cluster) -> (Desired, Observed) {
     for resource in &desired.resources {
         let seen = match &resource.want {
             Want::Present(Spec::Gate(_)) => Seen::Gate(Ok(())),
+            Want::Present(Spec::StaticPod(_)) => Seen::StaticPod(StaticPodSeen::default()),
             Want::Present(Spec::Unit(_)) => {
                 Seen::Unit(UnitSeen { active: Ok(()), enabled: Ok(()), started: None, reads: Vec::new() })
             }

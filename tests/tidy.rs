@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 24] = [
+const PURE: [&str; 25] = [
     "certs",
     "cluster",
     "config",
@@ -26,6 +26,7 @@ const PURE: [&str; 24] = [
     "record",
     "reset",
     "resource",
+    "rollout",
     "status",
     "table",
     "verdict",

@@ -42,7 +42,7 @@ def files(node, rounds):
     """Modes of manifests and certificates change; kubeconfigs that nobody starts anew for are deleted."""
     folders = [node.path(folder) for folder in (MANIFESTS, "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd")]
     loosened = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".yaml", ".crt")]
-    deleted = [node.path(f"/etc/kubernetes/{name}.conf") for name in ("admin", "super-admin", "scheduler", "controller-manager")]
+    deleted = [node.path(f"/etc/kubernetes/{name}.conf") for name in ("admin", "super-admin")]
     drifts = [(path, lambda path: path.chmod(0o666)) for path in loosened] + [(path, lambda path: path.unlink()) for path in deleted]
     return [drift(*drifts[number % len(drifts)]) for number in range(rounds)]
 

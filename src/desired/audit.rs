@@ -25,6 +25,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         mode: 0o600,
         owner: facts.owner,
         effect: Effect::Restart(apiserver::NAME),
+        pod: None,
     };
     let needs = vec![Id::directory(directories::AUDIT)];
     desired.push(

@@ -30,7 +30,7 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
             absent(PHASE, "v1", "ServiceAccount", Some(SYSTEM), NAME),
         ],
     };
-    Desired { resources, waiting: Vec::new() }
+    Desired { resources, ..Desired::default() }
 }
 
 fn present(cluster: &Cluster) -> Vec<Resource> {

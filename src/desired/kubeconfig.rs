@@ -12,6 +12,9 @@ use crate::resource::{Desired, Effect, Id, KubeconfigSpec, Profile, Resource, Ro
 pub const NAMES: [&str; 5] =
     ["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
 
+/// The kubelet's.
+pub const KUBELET: &str = NAMES[2];
+
 /// Where the kubelet keeps the certificate that it renews by itself: a link to the newest one.
 pub const KUBELET_CLIENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 

@@ -52,7 +52,8 @@ fn file(cluster: &Cluster, facts: &Facts, name: &str, content: Content, origins:
         FileModes::Kubeadm => 0o644,
         FileModes::Cis => 0o600,
     };
-    let spec = FileSpec { path: path.clone(), content, mode, owner: facts.owner, effect: Effect::RestartKubelet };
+    let spec =
+        FileSpec { path: path.clone(), content, mode, owner: facts.owner, effect: Effect::RestartKubelet, pod: None };
     let needs = vec![Id::directory(directories::KUBELET)];
     Resource::present(Id::file(&path), "kubelet-start", needs, Spec::File(spec)).from(origins)
 }

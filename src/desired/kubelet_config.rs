@@ -25,6 +25,6 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
             Resource::object(PHASE, config_map_reader(SYSTEM, READER, CONFIG_MAP)),
             Resource::object(PHASE, role_binding(SYSTEM, READER, &[group(NODES), group(BOOTSTRAPPERS)])),
         ],
-        waiting: Vec::new(),
+        ..Desired::default()
     }
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::desired::{directories, kubeconfig, node, pki};
+use crate::desired::{directories, kubeconfig, node, pki, running};
 use crate::facts::Facts;
 use crate::images;
 use crate::resource::{
-    Condition, Content, Desired, Effect, GateSpec, Id, ImageSpec, Resource, Spec, StaticPodSpec, Target, UnitSpec, Want,
+    Condition, Desired, Effect, GateSpec, Id, ImageSpec, Resource, Spec, StaticPodSpec, Target, UnitSpec, Want,
 };
 
 use super::rbac::{cluster_role_binding, group};
@@ -30,8 +30,9 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     }
     let images = images::list(cluster).into_iter().map(|reference| image(cluster, reference)).collect::<Vec<_>>();
     let known: BTreeSet<Id> = images.iter().map(|image| image.id.clone()).collect();
+    running::give_up(facts, &mut desired);
     let pods: Vec<(Id, StaticPodSpec)> =
-        desired.resources.iter().filter_map(|resource| static_pod(cluster, resource)).collect();
+        desired.resources.iter().filter_map(|resource| running::static_pod(cluster, resource)).collect();
     for resource in &mut desired.resources {
         if let Some((_, pod)) = pods.iter().find(|(id, _)| *id == resource.id) {
             // The kubelet would pull it too, with nobody to tell of it.
@@ -47,8 +48,10 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         }
     }
     let unit = unit(&desired);
+    let running = running::running(cluster, facts, &mut desired, &pods);
     let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
-    desired.resources = resources.chain([unit]).chain(gates(cluster, &pods)).chain([admins()]).collect();
+    let gates = gates(cluster, &pods);
+    desired.resources = resources.chain([unit]).chain(gates).chain(running).chain([admins()]).collect();
     if facts.await_addons {
         await_addons(cluster, &mut desired);
     }
@@ -60,7 +63,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
 /// waits for. The API server begins beside etcd, once that has a container, and needs longer than etcd until it asks; where it asks too
 /// early and is refused, it waits a second before it asks again.
 fn behind(pod: &StaticPodSpec, pods: &[(Id, StaticPodSpec)]) -> Option<Id> {
-    match pod.component.as_str() {
+    match pod.component {
         ETCD => None,
         "kube-apiserver" => pods.iter().any(|(_, pod)| pod.component == ETCD).then(|| Id::gate(ETCD_STARTED)),
         _ => Some(api()),
@@ -81,7 +84,9 @@ fn in_order(resources: Vec<Resource>) -> Vec<Resource> {
     let known: BTreeMap<&Id, usize> = resources.iter().enumerate().map(|(index, one)| (&one.id, index)).collect();
     let needs: Vec<Vec<usize>> = resources
         .iter()
-        .map(|resource| resource.needs.iter().filter_map(|need| known.get(need).copied()).collect())
+        .map(|resource| {
+            resource.needs.iter().chain(&resource.after).filter_map(|need| known.get(need).copied()).collect()
+        })
         .collect();
     let (mut placed, mut seen) = (Vec::with_capacity(resources.len()), vec![false; resources.len()]);
     for index in 0..resources.len() {
@@ -134,7 +139,7 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
         gates.push(gate("kubelet", vec![Id::unit(KUBELET)], Condition::Url(url), timeouts.kubelet_health_check));
     }
     let running = |of: &[&str]| -> Vec<Id> {
-        let files = pods.iter().filter(|(_, pod)| of.is_empty() || of.contains(&pod.component.as_str()));
+        let files = pods.iter().filter(|(_, pod)| of.is_empty() || of.contains(&pod.component));
         files.map(|(file, _)| file.clone()).chain([Id::unit(KUBELET)]).collect()
     };
     let health = timeouts.control_plane_component_health_check;
@@ -146,8 +151,8 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
         if pod.component == ETCD {
             gates.push(gate(ETCD_STARTED, running(&[ETCD]), Condition::Started(pod.clone()), health));
         }
-        let needs = running(&[pod.component.as_str()]);
-        gates.push(gate(&pod.component, needs, Condition::StaticPod(pod.clone()), health));
+        let needs = running(&[pod.component]);
+        gates.push(gate(pod.component, needs, Condition::StaticPod(pod.clone()), health));
     }
     let name = cluster.node.name.clone();
     gates.push(gate("node", vec![api(), Id::unit(KUBELET)], Condition::Node(name), timeouts.tls_bootstrap));
@@ -196,46 +201,6 @@ fn kubelet_healthz(cluster: &Cluster) -> Option<String> {
         _ => std::net::Ipv4Addr::LOCALHOST.into(),
     };
     Some(format!("http://{}/healthz", std::net::SocketAddr::new(address, port)))
-}
-
-/// The static Pod of a manifest.
-fn static_pod(cluster: &Cluster, resource: &Resource) -> Option<(Id, StaticPodSpec)> {
-    let Want::Present(Spec::File(file)) = &resource.want else { return None };
-    let (Effect::Restart(component), Content::Yaml(pod)) = (&file.effect, &file.content) else { return None };
-    if !file.path.starts_with(directories::MANIFESTS) {
-        return None;
-    }
-    let container = pod.pointer("/spec/containers/0")?;
-    let words = |field: &str| -> Vec<String> {
-        let list = container.get(field).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
-    };
-    let spec = StaticPodSpec {
-        component: (*component).to_owned(),
-        pod: format!("{component}-{}", cluster.node.name),
-        image: container.get("image")?.as_str()?.to_owned(),
-        command: words("command").into_iter().chain(words("args")).collect(),
-        health: (*component != "kube-apiserver").then(|| health_url(container)).flatten(),
-    };
-    Some((resource.id.clone(), spec))
-}
-
-/// The URL that the kubelet asks: whether it is ready, or else whether it lives. Of the scheduler only whether it lives, as kubeadm
-/// does: it calls itself ready once it has seen the whole cluster, some seconds later.
-fn health_url(container: &Value) -> Option<String> {
-    let readiness = container.pointer("/readinessProbe/httpGet").filter(|_| container["name"] != "kube-scheduler");
-    let get = readiness.or_else(|| container.pointer("/livenessProbe/httpGet"))?;
-    let text = |field: &str| get.get(field).and_then(Value::as_str);
-    let port = match get.get("port")? {
-        Value::String(name) => {
-            container.get("ports")?.as_array()?.iter().find(|port| port["name"] == **name)?["containerPort"].as_u64()?
-        }
-        number => number.as_u64()?,
-    };
-    let host = text("host").unwrap_or("127.0.0.1");
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let scheme = text("scheme").unwrap_or("HTTP").to_lowercase();
-    Some(format!("{scheme}://{host}:{port}{}", text("path").unwrap_or("/")))
 }
 
 /// `admin.conf` is an administrator's by this binding alone, which can therefore be taken away. kubeadm makes it with `super-admin.conf`.

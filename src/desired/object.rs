@@ -56,7 +56,14 @@ pub(super) fn absent(
         object["metadata"]["namespace"] = json!(namespace);
     }
     let id = Id::of_object(&object);
-    Resource { id, phase, needs: Vec::new(), want: Want::Absent(Target::Object(object)), origins: Vec::new() }
+    Resource {
+        id,
+        phase,
+        needs: Vec::new(),
+        after: Vec::new(),
+        want: Want::Absent(Target::Object(object)),
+        origins: Vec::new(),
+    }
 }
 
 /// An object that is to be there, with the places of the configuration that its fields come from: pairs of a field of the

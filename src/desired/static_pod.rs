@@ -69,6 +69,7 @@ pub fn resource(
         mode: 0o600,
         owner: facts.owner,
         effect: Effect::Restart(pod.name),
+        pod: None,
         path: path.clone(),
     };
     let needs = [Id::directory(directories::MANIFESTS)].into_iter().chain(needs).collect();

@@ -3,7 +3,7 @@
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;
-use crate::resource::{Desired, Resource};
+use crate::resource::{Desired, Id, Resource};
 use crate::yaml;
 
 use super::object::{SYSTEM, config_map, object};
@@ -12,6 +12,12 @@ use super::rbac::{BOOTSTRAPPERS, NODES, config_map_reader, group, role_binding};
 const PHASE: &str = "upload-config/kubeadm";
 const CONFIG_MAP: &str = "kubeadm-config";
 const READER: &str = "kubeadm:nodes-kubeadm-config";
+
+/// The id of the `ConfigMap`.
+#[must_use]
+pub fn id() -> Id {
+    Id::object("ConfigMap", Some(SYSTEM), CONFIG_MAP)
+}
 
 /// The `ConfigMap` `kubeadm-config` and who may read it.
 #[must_use]
@@ -24,6 +30,6 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
             Resource::object(PHASE, config_map_reader(SYSTEM, READER, CONFIG_MAP)),
             Resource::object(PHASE, role_binding(SYSTEM, READER, &[group(BOOTSTRAPPERS), group(NODES)])),
         ],
-        waiting: Vec::new(),
+        ..Desired::default()
     }
 }

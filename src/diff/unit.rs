@@ -1,5 +1,6 @@
 //! Verdicts on systemd units.
 
+use super::static_pod::newer;
 use crate::observed::UnitSeen;
 use crate::resource::UnitSpec;
 use crate::verdict::{Difference, Verdict};
@@ -17,7 +18,7 @@ pub fn judge(seen: &UnitSeen) -> Verdict {
     }
     match &seen.active {
         Err(word) => differences.push(Difference::new("state", word.as_str(), "active")),
-        Ok(()) => differences.extend(newer(seen)),
+        Ok(()) => differences.extend(seen.started.and_then(|started| newer(started, &seen.reads))),
     }
     if differences.is_empty() { Verdict::Same } else { Verdict::Update(differences) }
 }
@@ -26,13 +27,6 @@ pub fn judge(seen: &UnitSeen) -> Verdict {
 #[must_use]
 pub fn judge_absent(spec: &UnitSpec) -> Verdict {
     Verdict::Refuse(format!("systemd has no unit {}; install it, as Kubernetes' packages do", spec.name))
-}
-
-/// A file that changed after the unit had started.
-fn newer(seen: &UnitSeen) -> Option<Difference> {
-    let started = seen.started?;
-    let (path, _) = seen.reads.iter().find(|(_, changed)| *changed > started)?;
-    Some(Difference::new("start", format!("before {path} changed"), "after"))
 }
 
 #[cfg(test)]

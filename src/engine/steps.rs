@@ -82,8 +82,15 @@ pub(super) fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<
 /// How long a step takes, roughly: what others do meanwhile, a unit that starts or a condition that comes true, takes many times what
 /// making a file does.
 fn length(step: &Step, resource: &Resource) -> usize {
-    let others = step.action == Action::Wait || matches!(resource.want, Want::Present(Spec::Unit(_)));
+    let others =
+        step.action == Action::Wait || matches!(resource.want, Want::Present(Spec::Unit(_) | Spec::StaticPod(_)));
     if others { 10 } else { 1 }
+}
+
+/// What ends before a step begins: what it needs and, where it changes what is in use, what it comes after.
+fn waited_for<'a>(step: &Step, resource: &'a Resource) -> impl Iterator<Item = &'a Id> {
+    let after = if matches!(step.action, Action::Create | Action::Wait) { &[][..] } else { &resource.after };
+    resource.needs.iter().chain(after)
 }
 
 /// How long the longest chain of steps behind each is. A plan has each step after what it needs.
@@ -118,8 +125,8 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
         let mut followers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut waits = BTreeMap::new();
         for (index, step) in pass.plan.steps.iter().enumerate() {
-            let needs: Vec<usize> =
-                resources[&step.id].needs.iter().filter_map(|need| steps.get(need).copied()).collect();
+            let needs: BTreeSet<usize> =
+                waited_for(step, resources[&step.id]).filter_map(|need| steps.get(need).copied()).collect();
             waits.insert(index, needs.len());
             for need in needs {
                 followers.entry(need).or_default().push(index);

@@ -3,6 +3,7 @@
 mod ask;
 mod diagnosis;
 mod gate;
+mod running;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,13 +24,15 @@ use crate::host::files::{Disk, FileSystem, Look};
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
 use crate::host::pull::Pulls;
+use crate::host::rollout::Begun;
 use crate::host::side_by_side::{processors, side_by_side};
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Change, Host, Listener, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
 use crate::origin::{self, Origin};
-use crate::resource::{Condition, Desired, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
+use crate::resource::{Condition, Desired, FileSpec, Id, ImageSpec, Resource, Spec, Target, UnitSpec, Want};
 use crate::verdict::Verdict;
+use crate::{diff, rollout};
 
 /// A host on which things run.
 pub struct Live {
@@ -44,6 +47,8 @@ pub struct Live {
     pulls: Pulls,
     /// When the kubelet was started anew so that it tries again what it has backed off from, and so that it registers its Node.
     nudged: [Mutex<Option<Instant>>; 2],
+    /// Since when components are waited for that were changed.
+    begun: Begun,
     /// Who is told of changes.
     listener: Option<Listener>,
     runtime: Runtime,
@@ -91,6 +96,7 @@ impl Live {
             await_addons,
             pulls: Pulls::default(),
             nudged: Default::default(),
+            begun: Begun::default(),
             listener: None,
             runtime,
         })
@@ -165,11 +171,6 @@ impl Live {
             return Ok(Seen::Absent);
         }
         let running = unit.active_state == "active";
-        let reads = spec.reads.iter().filter_map(|path| {
-            let changed = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
-            let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
-            Some((path.clone(), u64::try_from(since.as_micros()).ok()?))
-        });
         Ok(Seen::Unit(UnitSeen {
             active: if running { Ok(()) } else { Err(format!("{} ({})", unit.active_state, unit.sub_state)) },
             enabled: match unit.unit_file_state.as_str() {
@@ -177,7 +178,7 @@ impl Live {
                 _ => Ok(()),
             },
             started: unit.main_started_at.filter(|_| running),
-            reads: reads.collect(),
+            reads: running::changes(&spec.reads),
         }))
     }
 
@@ -258,7 +259,8 @@ impl Live {
             (id.clone(), seen)
         };
         let gates = gates.iter().map(|(id, condition)| ((*id).clone(), Ok(Seen::Gate(answers.hold(condition)))));
-        objects.into_keys().map(object).chain(gates).collect()
+        let pods = self.observe_pods(desired, &answers);
+        objects.into_keys().map(object).chain(gates).chain(pods).collect()
     }
 
     fn observe_units(&self, desired: &Desired) -> Observed {
@@ -297,7 +299,8 @@ impl Host for Live {
         let manifest = self.local.read_text(&static_pod::path("kube-apiserver"))?;
         let adopted = origin::adopted(origin, manifest.is_some());
         let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
-        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, ..facts })
+        let rollouts = rollout::records(|path| self.local.read_text(path))?;
+        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, rollouts, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
@@ -324,6 +327,13 @@ impl Host for Live {
             Want::Present(Spec::Image(spec)) => self.pull(spec, tell),
             Want::Present(Spec::Unit(spec)) => self.apply_unit(spec, seen),
             Want::Present(Spec::Gate(spec)) => self.wait(&resource.id, spec, tell),
+            Want::Present(Spec::StaticPod(spec)) => {
+                self.rollouts().pod(spec, verdict, &static_pod::path(spec.gate.pod.component), tell)
+            }
+            Want::Present(Spec::File(spec @ FileSpec { pod: Some(gate), .. })) if !diff::only_modes(verdict) => {
+                self.local.clear(seen)?;
+                self.rollouts().manifest(spec, gate, tell)
+            }
             Want::Present(spec) => {
                 let met = |id: &str| self.token_in_cluster(id).and_then(|token| token.ends);
                 self.local.apply(spec, seen, verdict, &met)

@@ -101,7 +101,7 @@ impl<F: FileSystem> Local<F> {
             Want::Present(Spec::Kubeconfig(spec)) => readings.kubeconfig(spec),
             Want::Present(Spec::Tokens(spec)) => self.tokens(spec),
             Want::Absent(Target::File(path)) => self.file(path),
-            Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_))
+            Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_))
             | Want::Absent(Target::Object(_)) => return None,
         })
     }
@@ -126,7 +126,7 @@ impl<F: FileSystem> Local<F> {
             Spec::Certificate(spec) => issuance.certificate(spec, seen, verdict),
             Spec::Kubeconfig(spec) => issuance.kubeconfig(spec, seen, verdict),
             Spec::Tokens(spec) => self.apply_tokens(spec, seen, met),
-            Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_) => {
+            Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_) => {
                 Err(ApplyError::new("write", "what is no file", "a folder has files only"))
             }
         }

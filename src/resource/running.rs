@@ -60,7 +60,7 @@ pub enum Condition {
 #[derive(Clone, Debug)]
 pub struct StaticPodSpec {
     /// The container's name, which is the component's.
-    pub component: String,
+    pub component: &'static str,
     /// The Pod's name: the component's and the Node's.
     pub pod: String,
     /// The image that its manifest names.
@@ -69,4 +69,54 @@ pub struct StaticPodSpec {
     pub command: Vec<String>,
     /// Where it tells of its health; of the API server, which may not tell strangers, its own client asks instead.
     pub health: Option<String>,
+    /// What it renews while it works, or another of its kind does on another host; none where it was told not to.
+    pub lease: Option<Lease>,
+}
+
+/// A Lease of the API, which whoever leads renews every few seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A static Pod, and how long it may take until it is well.
+#[derive(Clone, Debug)]
+pub struct PodGate {
+    /// The Pod.
+    pub pod: StaticPodSpec,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl PodGate {
+    /// The same as a condition to wait for.
+    #[must_use]
+    pub fn to_gate(&self) -> GateSpec {
+        GateSpec { condition: Condition::StaticPod(self.pod.clone()), timeout: self.timeout }
+    }
+}
+
+/// A static Pod that runs: it started after what it cannot read anew had changed, and it works.
+#[derive(Clone, Debug)]
+pub struct RunningSpec {
+    /// The Pod, and how long it may take until it is well after a restart.
+    pub gate: PodGate,
+    /// Files that it reads when it starts and never again.
+    pub reads: Vec<String>,
+    /// What is known of an earlier change of its manifest.
+    pub rollout: Rollout,
+}
+
+/// What is known of an earlier change of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// There is nothing left of it.
+    Done,
+    /// It was broken off: whether the component works with it is not known.
+    Unfinished,
+    /// It was given up, and the configuration no longer wants it.
+    Obsolete,
 }

@@ -19,7 +19,7 @@ impl Layer {
     #[must_use]
     pub fn of(id: &str) -> Self {
         match kind(id) {
-            "image" | "unit" | "gate" => Self::Process,
+            "image" | "unit" | "pod" | "gate" => Self::Process,
             "object" => Self::Api,
             _ => Self::Disk,
         }
@@ -48,10 +48,10 @@ pub fn part(phase: &str, id: &str) -> &'static str {
     let name = id.split_once(':').map_or(id, |(_, name)| name);
     match (kind(id), name) {
         ("image", _) => return "images",
-        ("gate", "etcd" | "etcd-started") => return "etcd",
-        ("gate", "kube-apiserver" | "api") => return "kube-apiserver",
-        ("gate", "kube-controller-manager") => return "kube-controller-manager",
-        ("gate", "kube-scheduler") => return "kube-scheduler",
+        ("gate" | "pod", "etcd" | "etcd-started") => return "etcd",
+        ("gate" | "pod", "kube-apiserver" | "api") => return "kube-apiserver",
+        ("gate" | "pod", "kube-controller-manager") => return "kube-controller-manager",
+        ("gate" | "pod", "kube-scheduler") => return "kube-scheduler",
         ("gate", "node") => return "node",
         ("gate" | "unit", "kubelet" | "kubelet.service") => return "kubelet",
         ("directory", _) => return "folders",

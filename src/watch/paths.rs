@@ -97,7 +97,7 @@ pub fn of(resource: &Resource, sandbox: bool) -> Vec<String> {
         Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) if sandbox => {
             vec![object_path(object)]
         }
-        Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::Gate(_))
+        Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_))
         | Want::Absent(Target::Object(_)) => Vec::new(),
     }
 }

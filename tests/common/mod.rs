@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, clippy::must_use_candidate)] // each test uses its part
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod machine;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;

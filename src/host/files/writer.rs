@@ -138,6 +138,27 @@ impl<F: FileSystem> Writer<F> {
         self.sync(&folders).map_err(|(_, error)| error)
     }
 
+    /// Takes a file away, has something done while there is none, and puts another in its place, which is on the disk when this
+    /// returns. The other's content is there before the first goes: a full disk takes nothing away.
+    ///
+    /// # Errors
+    /// The first effect that failed.
+    pub fn swap(&self, new: NewFile<'_>, between: impl FnOnce()) -> io::Result<()> {
+        let mut staged = Vec::new();
+        let swapped = self.stage(&[new], &mut staged).and_then(|()| {
+            match self.remove(new.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((new.path, error)),
+                _ => between(),
+            }
+            self.put_in_place(&[new], &mut staged)
+        });
+        for (name, _) in staged {
+            let _ = self.files.remove_file(&name);
+        }
+        swapped.map_err(|(_, error)| error)?;
+        self.settle_above(new.path)
+    }
+
     /// Makes a symbolic link, in the place of another if there is one.
     ///
     /// # Errors

@@ -40,6 +40,12 @@ impl Containers {
         Ok(mine.max_by_key(|container| container.created_at))
     }
 
+    /// The newest container of a component, in whichever of the Pods that were asked for.
+    pub fn of(&self, component: &str) -> Option<&ContainerSeen> {
+        let mine = self.0.as_ref().ok()?.iter().filter(|container| container.name == component);
+        mine.max_by_key(|container| container.created_at)
+    }
+
     /// The newest container of a static Pod that has ended, where the Pod's newest is another.
     pub fn ended_before(&self, newest: &ContainerSeen, pod: &StaticPodSpec) -> Option<&ContainerSeen> {
         let ended = |container: &&ContainerSeen| {
@@ -87,7 +93,7 @@ impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
-        let [backed_off, unregistered] = &self.nudged;
+        let [_, unregistered] = &self.nudged;
         loop {
             let answers = self.ask(&[&spec.condition], &[]);
             let Err(why) = answers.hold(&spec.condition) else { return Ok(()) };
@@ -99,16 +105,19 @@ impl Live {
             if matches!(spec.condition, Condition::Node(_)) && begun.elapsed() >= REGISTRATION {
                 self.nudge(unregistered)?;
             }
-            if let Condition::StaticPod(pod) = &spec.condition
-                && backs_off(pod, containers)
-            {
-                self.nudge(backed_off)?;
+            if let Condition::StaticPod(pod) = &spec.condition {
+                self.start_at_once(pod, containers)?;
             }
             if tell(&why).is_break() {
                 return Err(ApplyError::new("see", &id.0, why));
             }
             std::thread::sleep((begun.elapsed() / 20).clamp(PAUSE[0], PAUSE[1]));
         }
+    }
+
+    /// Has the kubelet start a container at once that it backs off from.
+    pub(super) fn start_at_once(&self, pod: &StaticPodSpec, containers: &Containers) -> Result<(), ApplyError> {
+        if backs_off(pod, containers) { self.nudge(&self.nudged[0]) } else { Ok(()) }
     }
 
     /// Starts the kubelet anew, unless it was for the same reason not long ago.

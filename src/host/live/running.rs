@@ -1,0 +1,159 @@
+//! Static Pods as they run: seen, ended, and whether they do what they are for.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::calendar;
+use crate::desired::live::KUBELET;
+use crate::diff::static_pod::SILENCE;
+use crate::host::cri::{ContainerSeen, ContainerState, Scope};
+use crate::host::files::Disk;
+use crate::host::live::Live;
+use crate::host::live::ask::Answers;
+use crate::host::rollout::{Container, Rollouts, Runtime};
+use crate::host::{ApplyError, chain, machine};
+use crate::observed::{LeaseSeen, Mode, ObserveError, Observed, Seen, StaticPodSeen};
+use crate::resource::{Condition, Desired, Lease, PodGate, RunningSpec, Spec, StaticPodSpec, Want};
+
+/// The namespace of static Pods.
+const NAMESPACE: &str = "kube-system";
+
+/// When files were last changed, in microseconds since 1970; those that are there.
+pub(super) fn changes(paths: &[String]) -> Vec<(String, u64)> {
+    paths.iter().filter_map(|path| Some((path.clone(), changed(path)?))).collect()
+}
+
+fn changed(path: &str) -> Option<u64> {
+    let changed = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
+    u64::try_from(changed.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
+}
+
+/// CRI's nanoseconds as microseconds.
+fn microseconds(nanoseconds: i64) -> u64 {
+    u64::try_from(nanoseconds / 1000).unwrap_or(0)
+}
+
+impl Live {
+    /// Static Pods as they run, of what was answered about them.
+    pub(super) fn observe_pods(&self, desired: &Desired, answers: &Answers) -> Observed {
+        let api = answers.containers.of("kube-apiserver").filter(|_| answers.api.ready.is_ok());
+        let api_since = api.map(|container| container.created_at / 1_000_000_000);
+        let pods = desired.resources.iter().filter_map(|resource| match &resource.want {
+            Want::Present(Spec::StaticPod(spec)) => {
+                Some((resource.id.clone(), self.observe_pod(spec, answers, api_since)))
+            }
+            _ => None,
+        });
+        pods.collect()
+    }
+
+    fn observe_pod(&self, spec: &RunningSpec, answers: &Answers, api_since: Option<i64>) -> Result<Seen, ObserveError> {
+        let pod = &spec.gate.pod;
+        let newest = answers.containers.newest(pod).map_err(|why| ObserveError { what: pod.pod.clone(), why })?;
+        let runs = newest.filter(|container| container.state == ContainerState::Running);
+        let lease = match (runs, &pod.lease, api_since) {
+            // Who has just begun has had no time for it.
+            (Some(container), Some(lease), Some(since))
+                if machine::now() - container.created_at / 1_000_000_000 >= SILENCE =>
+            {
+                self.lease(lease, since)
+            }
+            _ => None,
+        };
+        let started = runs.map(|container| microseconds(container.created_at));
+        Ok(Seen::StaticPod(StaticPodSeen { started, reads: changes(&spec.reads), lease }))
+    }
+
+    /// A Lease; `None` where it is not known.
+    fn lease(&self, lease: &Lease, api_since: i64) -> Option<LeaseSeen> {
+        let found = self.read_lease(lease)?;
+        let spec = found.as_ref().map(|lease| &lease["spec"]);
+        let holder = spec.and_then(|spec| spec["holderIdentity"].as_str()).unwrap_or_default();
+        // The host's name, an underscore, and a number that is made up.
+        let here = holder.rsplit_once('_').is_some_and(|(host, _)| host == self.local.machine().hostname);
+        Some(LeaseSeen { renewed: spec.and_then(renewed), elsewhere: !here && !holder.is_empty(), api_since })
+    }
+
+    fn read_lease(&self, lease: &Lease) -> Option<Option<Value>> {
+        let Lease { namespace, name } = lease;
+        let wanted = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"namespace": namespace, "name": name}});
+        self.api().ok()?.get(&wanted).ok()
+    }
+
+    /// Who changes what runs here.
+    pub(super) fn rollouts(&self) -> Rollouts<'_, Disk, Self> {
+        let mode = Mode { mode: 0o600, owner: self.local.machine().owner };
+        Rollouts { writer: self.local.writer(), runtime: self, mode, begun: &self.begun }
+    }
+}
+
+/// When a Lease was last renewed.
+fn renewed(spec: &Value) -> Option<i64> {
+    calendar::seconds(spec["renewTime"].as_str()?)
+}
+
+impl From<&ContainerSeen> for Container {
+    fn from(seen: &ContainerSeen) -> Self {
+        Self {
+            id: seen.id.clone(),
+            runs: seen.state == ContainerState::Running,
+            created: microseconds(seen.created_at),
+            restarts: seen.restarts,
+            image: seen.image.clone(),
+            command: seen.command.clone(),
+        }
+    }
+}
+
+impl Runtime for Live {
+    fn container(&self, pod: &StaticPodSpec) -> Result<Option<Container>, String> {
+        Ok(self.containers(&[pod]).newest(pod)?.map(Container::from))
+    }
+
+    fn is_kept(&self, pod: &StaticPodSpec) -> Result<bool, String> {
+        let pods = self.cri.pods(Scope::Namespace(NAMESPACE)).map_err(|error| chain(&error))?;
+        Ok(pods.iter().any(|one| one.ready && one.name == pod.pod))
+    }
+
+    fn has_kubelet(&self) -> bool {
+        self.systemd.unit(KUBELET).is_ok_and(|unit| unit.active_state == "active")
+    }
+
+    fn stop(&self, id: &str, grace: Duration) -> Result<(), ApplyError> {
+        self.cri.stop_container(id, grace).map_err(|error| ApplyError::new("stop", format!("container {id}"), error))
+    }
+
+    fn well(&self, pod: &StaticPodSpec) -> Result<(), String> {
+        let condition = Condition::StaticPod(pod.clone());
+        self.ask(&[&condition], &[]).hold(&condition)
+    }
+
+    fn leads(&self, pod: &StaticPodSpec, since: i64) -> Result<(), String> {
+        let Some(Some(found)) = pod.lease.as_ref().and_then(|lease| self.read_lease(lease)) else { return Ok(()) };
+        if renewed(&found["spec"]).is_some_and(|at| at >= since) {
+            return Ok(());
+        }
+        Err(format!("it runs, and nobody renews the Lease {NAMESPACE}/{} yet", pod.component))
+    }
+
+    fn hurry(&self, pod: &StaticPodSpec) -> Result<(), ApplyError> {
+        self.start_at_once(pod, &self.containers(&[pod]))
+    }
+
+    fn diagnose(&self, gate: &PodGate, waited: Duration, why: &str) -> String {
+        Self::diagnose(self, &gate.to_gate(), waited, why)
+    }
+
+    fn changed(&self, path: &str) -> Option<u64> {
+        changed(path)
+    }
+
+    fn now(&self) -> i64 {
+        machine::now()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}

@@ -1,0 +1,430 @@
+//! A machine in memory: images, a kubelet that starts what its manifests say, an API server that answers once it runs. Time passes there
+//! when somebody waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use planekeeper::cluster::Cluster;
+use planekeeper::diff;
+use planekeeper::engine::{self, Report};
+use planekeeper::facts::{Facts, Owner};
+use planekeeper::host::files::{FileSystem, Writer};
+use planekeeper::host::memory::Memory;
+use planekeeper::host::rollout::{Begun, Container, Rollouts, Runtime};
+use planekeeper::host::sandbox::Sandbox;
+use planekeeper::host::{ApplyError, Host, Tell};
+use planekeeper::observed::{LeaseSeen, Mode, ObserveError, Observed, Seen, StaticPodSeen, UnitSeen};
+use planekeeper::resource::{
+    Condition, Desired, FileSpec, PodGate, Resource, RunningSpec, Spec, StaticPodSpec, Target, Want,
+};
+use planekeeper::rollout::{self, COMPONENTS};
+use planekeeper::verdict::Verdict;
+
+use super::{Faulty, NOW, View, setting};
+
+/// A word on a command line with which no component comes up.
+pub const BAD: &str = "--v=bad";
+
+/// A machine. Its files and objects are a sandbox's, whose folder of objects nobody reaches before an API server runs.
+pub struct Machine {
+    pub files: Memory,
+    pub images: Mutex<BTreeSet<String>>,
+    pub started: Mutex<bool>,
+    /// The kubelet ends as soon as it was started.
+    pub crashes: bool,
+    running: Mutex<Running>,
+    /// After so many effects of a rollout the process that makes it is killed.
+    pub fuse: AtomicUsize,
+}
+
+/// What runs.
+#[derive(Clone, Default)]
+struct Running {
+    /// Microseconds since 1970.
+    clock: u64,
+    containers: BTreeMap<&'static str, Made>,
+    /// When files were changed last, with the count by which that is known.
+    changed: BTreeMap<String, (u64, u64)>,
+    /// Components whose container was ended from here, in order.
+    stopped: Vec<&'static str>,
+    /// How often a manifest took another's place while the Pod of that ran, which takes a kubelet long.
+    overtaken: usize,
+    /// Components that run and do nothing, until they are started again.
+    hung: BTreeSet<&'static str>,
+    made: usize,
+}
+
+#[derive(Clone)]
+struct Made {
+    container: Container,
+    manifest: Vec<u8>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Machine {
+    pub fn bare() -> Self {
+        let running = Running { clock: u64::try_from(NOW).unwrap() * 1_000_000, ..Running::default() };
+        Self {
+            files: Memory::default(),
+            images: Mutex::default(),
+            started: Mutex::new(false),
+            crashes: false,
+            running: Mutex::new(running),
+            fuse: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// Another one that is as this one is now.
+    pub fn copy(&self) -> Self {
+        Self {
+            files: self.files.snapshot(),
+            images: Mutex::new(lock(&self.images).clone()),
+            started: Mutex::new(*lock(&self.started)),
+            crashes: self.crashes,
+            running: Mutex::new(lock(&self.running).clone()),
+            fuse: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// The same machine after its power was cut: nothing runs but the kubelet.
+    pub fn after_power_cut(&self) -> Self {
+        let machine = self.copy();
+        let mut running = lock(&machine.running).clone();
+        running.containers.clear();
+        Self { files: self.files.after_power_cut(), running: Mutex::new(running), ..machine }
+    }
+
+    /// Does something in a process that is killed after so many effects; false where it was not killed.
+    pub fn killed_after(&self, effects: usize, act: impl FnOnce()) -> bool {
+        self.fuse.store(effects, Ordering::SeqCst);
+        let killed = catch_unwind(AssertUnwindSafe(act)).is_err();
+        self.fuse.store(usize::MAX, Ordering::SeqCst);
+        killed
+    }
+
+    fn burn(&self) {
+        if self.fuse.fetch_sub(1, Ordering::SeqCst) == 0 {
+            panic!("killed");
+        }
+    }
+
+    /// The components whose containers were ended from here since this was last asked.
+    pub fn stopped(&self) -> Vec<&'static str> {
+        std::mem::take(&mut lock(&self.running).stopped)
+    }
+
+    pub fn overtaken(&self) -> usize {
+        lock(&self.running).overtaken
+    }
+
+    pub fn hang(&self, component: &'static str) {
+        lock(&self.running).hung.insert(component);
+    }
+
+    /// Lets seconds pass.
+    pub fn wait(&self, seconds: u64) {
+        lock(&self.running).clock += seconds * 1_000_000;
+    }
+
+    /// Whether a component runs, and with a word on its command line.
+    pub fn runs_with(&self, component: &str, word: &str) -> bool {
+        self.tick();
+        let running = lock(&self.running);
+        running
+            .containers
+            .get(component)
+            .is_some_and(|made| made.container.runs && made.container.command.iter().any(|one| one == word))
+    }
+
+    /// Lets the kubelet see what there is.
+    pub fn tick(&self) {
+        let mut running = lock(&self.running);
+        let counts = self.files.touched();
+        for (path, count) in counts.into_iter().filter(|(path, _)| path.starts_with("/etc/kubernetes/")) {
+            if running.changed.get(&path).is_none_or(|(known, _)| *known != count) {
+                running.clock += 1000;
+                let clock = running.clock;
+                running.changed.insert(path, (count, clock));
+            }
+        }
+        if *lock(&self.started) {
+            COMPONENTS.iter().for_each(|component| self.keep(component, &mut running));
+        }
+    }
+
+    /// What a kubelet does about one Pod.
+    fn keep(&self, component: &'static str, running: &mut Running) {
+        let Some((manifest, _)) = self.files.read(&format!("/etc/kubernetes/manifests/{component}.yaml")).unwrap()
+        else {
+            running.containers.remove(component);
+            return;
+        };
+        let before = running.containers.get(component);
+        let other = before.is_some_and(|made| made.manifest != manifest);
+        running.overtaken += usize::from(other && before.is_some_and(|made| made.container.runs));
+        if before.is_some_and(|made| made.container.runs && made.manifest == manifest) {
+            return;
+        }
+        let restarts = before.filter(|_| !other).map_or(0, |made| made.container.restarts + 1);
+        running.clock += 1000;
+        running.made += 1;
+        running.hung.remove(component);
+        let parsed = planekeeper::yaml::parse(std::str::from_utf8(&manifest).unwrap()).unwrap();
+        let container = &parsed["spec"]["containers"][0];
+        let words = container["command"].as_array().unwrap().iter();
+        let command: Vec<String> = words.map(|word| word.as_str().unwrap().to_owned()).collect();
+        let container = Container {
+            id: format!("{component}-{}", running.made),
+            runs: !command.iter().any(|word| word == BAD),
+            created: running.clock,
+            restarts,
+            image: container["image"].as_str().unwrap().to_owned(),
+            command,
+        };
+        running.containers.insert(component, Made { container, manifest });
+    }
+
+    fn runs(&self, pod: &StaticPodSpec) -> bool {
+        self.container(pod)
+            .unwrap()
+            .is_some_and(|container| container.runs && container.command == pod.command && container.image == pod.image)
+    }
+
+    pub fn api_answers(&self) -> bool {
+        let running = lock(&self.running);
+        let runs = |name: &str| running.containers.get(name).is_some_and(|made| made.container.runs);
+        *lock(&self.started) && runs("etcd") && runs("kube-apiserver")
+    }
+
+    fn holds(&self, condition: &Condition) -> Result<(), String> {
+        self.tick();
+        let holds = match condition {
+            Condition::Url(_) => *lock(&self.started),
+            Condition::StaticPod(pod) | Condition::Started(pod) => *lock(&self.started) && self.runs(pod),
+            Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
+            _ => self.api_answers(),
+        };
+        if holds { Ok(()) } else { Err("not yet".to_owned()) }
+    }
+
+    fn seconds(&self) -> i64 {
+        i64::try_from(lock(&self.running).clock / 1_000_000).unwrap()
+    }
+
+    fn pod_seen(&self, spec: &RunningSpec) -> StaticPodSeen {
+        let started = self.container(&spec.gate.pod).unwrap().filter(|container| container.runs);
+        let reads = spec.reads.iter().filter_map(|path| Some((path.clone(), self.changed(path)?)));
+        let hung = lock(&self.running).hung.contains(spec.gate.pod.component);
+        let lease = LeaseSeen { renewed: (!hung).then(|| self.seconds()), elsewhere: false, api_since: 0 };
+        let lease = spec.gate.pod.lease.as_ref().map(|_| lease);
+        StaticPodSeen { started: started.map(|container| container.created), reads: reads.collect(), lease }
+    }
+}
+
+impl Runtime for Machine {
+    fn container(&self, pod: &StaticPodSpec) -> Result<Option<Container>, String> {
+        self.tick();
+        Ok(lock(&self.running).containers.get(pod.component).map(|made| made.container.clone()))
+    }
+
+    fn is_kept(&self, pod: &StaticPodSpec) -> Result<bool, String> {
+        Ok(self.container(pod)?.is_some())
+    }
+
+    fn has_kubelet(&self) -> bool {
+        *lock(&self.started)
+    }
+
+    fn stop(&self, id: &str, _grace: Duration) -> Result<(), ApplyError> {
+        self.burn();
+        {
+            let mut running = lock(&self.running);
+            let found = running.containers.iter_mut().find(|(_, made)| made.container.id == id);
+            if let Some((component, made)) = found {
+                made.container.runs = false;
+                let component = *component;
+                running.stopped.push(component);
+            }
+        }
+        self.burn();
+        Ok(())
+    }
+
+    fn well(&self, pod: &StaticPodSpec) -> Result<(), String> {
+        self.holds(&Condition::StaticPod(pod.clone()))
+    }
+
+    fn leads(&self, pod: &StaticPodSpec, _since: i64) -> Result<(), String> {
+        let hung = lock(&self.running).hung.contains(pod.component);
+        if hung { Err("nobody renews its Lease".to_owned()) } else { Ok(()) }
+    }
+
+    fn hurry(&self, _pod: &StaticPodSpec) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn diagnose(&self, gate: &PodGate, _waited: Duration, why: &str) -> String {
+        format!("{why}; last words of {}: unknown flag", gate.pod.component)
+    }
+
+    fn changed(&self, path: &str) -> Option<u64> {
+        self.tick();
+        lock(&self.running).changed.get(path).map(|(_, at)| *at)
+    }
+
+    fn now(&self) -> i64 {
+        self.seconds()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.burn();
+        lock(&self.running).clock += u64::try_from(time.as_micros()).unwrap();
+        self.tick();
+    }
+}
+
+/// What goes wrong: the step of this number and all after it, or every step on one resource.
+pub enum Fault<'a> {
+    None,
+    From(usize),
+    On(&'a str),
+}
+
+/// A run on a machine.
+pub struct Run<'a> {
+    machine: &'a Machine,
+    sandbox: Sandbox<View<'a>>,
+    writer: Writer<Faulty<'a>>,
+    begun: Begun,
+    fault: Fault<'a>,
+    steps: AtomicUsize,
+    /// How often something sick was waited for.
+    pub waited: AtomicUsize,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(machine: &'a Machine, fault: Fault<'a>) -> Self {
+        let sandbox = Sandbox::new(View(&machine.files), setting());
+        let mut files = Faulty::new(&machine.files, usize::MAX, None);
+        files.after = Box::new(|_| machine.burn());
+        let (writer, begun) = (Writer::new(files), Begun::default());
+        Self { machine, sandbox, writer, begun, fault, steps: AtomicUsize::new(0), waited: AtomicUsize::new(0) }
+    }
+
+    fn is_sick(&self, resource: &Resource) -> bool {
+        matches!(self.fault, Fault::On(id) if id == resource.id.0)
+    }
+
+    /// A run that began with a configuration that had been in force before.
+    pub fn reconcile_from(&self, cluster: &Cluster, last_good: Option<&Cluster>) -> Report {
+        engine::reconcile(self, cluster, last_good, 1, &|_| {}).unwrap()
+    }
+
+    pub fn reconcile(&self, cluster: &Cluster) -> Report {
+        self.reconcile_from(cluster, Some(cluster))
+    }
+
+    fn rollouts(&self) -> Rollouts<'_, Faulty<'a>, Machine> {
+        let mode = Mode { mode: 0o600, owner: Owner::default() };
+        Rollouts { writer: &self.writer, runtime: self.machine, mode, begun: &self.begun }
+    }
+}
+
+fn is_object(resource: &Resource) -> bool {
+    matches!(&resource.want, Want::Present(Spec::Object(_)) | Want::Absent(Target::Object(_)))
+}
+
+impl Host for Run<'_> {
+    fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
+        let read = |path: &str| -> Result<Option<String>, ObserveError> {
+            let read = self.machine.files.read(path).unwrap();
+            Ok(read.map(|(bytes, _)| String::from_utf8(bytes).unwrap()))
+        };
+        let now = self.machine.seconds();
+        Ok(Facts { live: true, now, rollouts: rollout::records(read)?, ..self.sandbox.facts(cluster)? })
+    }
+
+    fn observe(&self, desired: &Desired) -> Observed {
+        self.machine.tick();
+        let mut observed = self.sandbox.observe(desired);
+        let never = self.machine.files.read("/etc/kubernetes/manifests/kube-apiserver.yaml").unwrap().is_none();
+        for resource in &desired.resources {
+            let seen = match &resource.want {
+                Want::Present(Spec::Image(spec)) => {
+                    let there = lock(&self.machine.images).contains(&spec.reference);
+                    Ok(if there { Seen::Image } else { Seen::Absent })
+                }
+                Want::Present(Spec::Unit(_)) => {
+                    let started = *lock(&self.machine.started);
+                    let active = if started { Ok(()) } else { Err("inactive (dead)".to_owned()) };
+                    Ok(Seen::Unit(UnitSeen { active, enabled: Ok(()), started: None, reads: Vec::new() }))
+                }
+                Want::Present(Spec::StaticPod(spec)) => Ok(Seen::StaticPod(self.machine.pod_seen(spec))),
+                Want::Present(Spec::Gate(_)) if self.is_sick(resource) => Ok(Seen::Gate(Err("it is sick".to_owned()))),
+                Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.machine.holds(&spec.condition))),
+                _ if is_object(resource) && !never && !self.machine.api_answers() => {
+                    Err(ObserveError { what: resource.id.0.clone(), why: "connection refused".to_owned() })
+                }
+                _ => continue,
+            };
+            observed.insert(resource.id.clone(), seen);
+        }
+        observed
+    }
+
+    fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
+        let fails = match self.fault {
+            Fault::None => false,
+            Fault::From(step) => self.steps.fetch_add(1, Ordering::SeqCst) >= step,
+            Fault::On(_) => self.is_sick(resource),
+        };
+        if fails {
+            self.waited.fetch_add(1, Ordering::SeqCst);
+            return Err(ApplyError::new("see", resource.id.0.clone(), "it went wrong"));
+        }
+        match &resource.want {
+            Want::Present(Spec::Image(spec)) => {
+                lock(&self.machine.images).insert(spec.reference.clone());
+            }
+            Want::Present(Spec::Unit(_)) => *lock(&self.machine.started) = !self.machine.crashes,
+            Want::Present(Spec::Gate(spec)) => {
+                return self.machine.holds(&spec.condition).map_err(|why| ApplyError::new("see", &resource.id.0, why));
+            }
+            Want::Present(Spec::StaticPod(spec)) => {
+                let manifest = format!("/etc/kubernetes/manifests/{}.yaml", spec.gate.pod.component);
+                return self.rollouts().pod(spec, verdict, &manifest, tell);
+            }
+            Want::Present(Spec::File(spec @ FileSpec { pod: Some(gate), .. })) if !diff::only_modes(verdict) => {
+                return self.rollouts().manifest(spec, gate, tell);
+            }
+            _ if is_object(resource) && !self.machine.api_answers() => {
+                return Err(ApplyError::new("apply", &resource.id.0, "connection refused"));
+            }
+            _ => return self.sandbox.apply(resource, seen, verdict, tell),
+        }
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), ApplyError> {
+        self.writer.settle().map_err(|(folder, error)| ApplyError::new("sync the folder", folder, error))?;
+        self.sandbox.settle()
+    }
+
+    fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
+        self.sandbox.keep(path, text)
+    }
+}
+
+/// A machine on which a cluster has come up.
+pub fn up(cluster: &Cluster) -> (Machine, Report) {
+    let machine = Machine::bare();
+    let report = Run::new(&machine, Fault::None).reconcile(cluster);
+    assert!(report.converged(), "{report:#?}");
+    (machine, report)
+}
