@@ -52,8 +52,22 @@ pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cl
     }
     let observed = host.observe(&desired);
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
-    let plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
+    let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
+    hold_renewals(host, &desired, &mut plan);
     Ok(Pass { facts, desired, observed, plan })
+}
+
+/// Nothing is renewed by a clock that may be wrong: what it makes would begin too late or end too early, as others see it.
+fn hold_renewals<H: Host + ?Sized>(host: &H, desired: &Desired, plan: &mut Plan) {
+    let mut renewals =
+        plan.steps.iter().filter(|step| step.action == Action::Renew).map(|step| step.id.clone()).peekable();
+    if renewals.peek().is_none() {
+        return;
+    }
+    if let Some(why) = host.doubts_clock() {
+        let held = renewals.map(|id| (id, format!("it is due to be renewed, but {why}"))).collect();
+        plan.hold(desired, &held);
+    }
 }
 
 /// What a run did, and what is left.

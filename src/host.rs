@@ -50,6 +50,9 @@ pub trait Host: Sync {
     /// The operation that failed. What was there before is still there, or what was wanted is.
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError>;
 
+    /// Why this host's clock may be wrong, where there is a reason to think so. It is asked before a certificate is renewed for its age.
+    fn doubts_clock(&self) -> Option<String>;
+
     /// Waits until everything that was applied is durable.
     ///
     /// # Errors

@@ -274,6 +274,7 @@ impl Profile {
             algorithm,
             validity,
             renew_before: None,
+            early: 0,
         }
     }
 }

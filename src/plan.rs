@@ -1,5 +1,8 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
+mod effect;
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,6 +14,8 @@ use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Desired, Effect, GivenUp, Id, Origin, Resource, Spec, Waiting, Want};
 use crate::verdict::{Difference, Verdict};
+use effect::effect;
+use order::held_by;
 
 /// What would be done, and what not.
 #[derive(Clone, Debug, Default)]
@@ -282,29 +287,6 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     true
 }
 
-/// What a resource is held by: something that it needs, or, of what runs, something that it comes after.
-fn held_by(resource: &Resource, verdict: &Verdict, context: &Context<'_>, stuck: &BTreeSet<&Id>) -> Option<String> {
-    if let Some(need) = resource.needs.iter().find(|need| stuck.contains(need)) {
-        return Some(format!("it needs {need}"));
-    }
-    let as_configured = match &resource.want {
-        Want::Present(Spec::StaticPod(_)) => false,
-        Want::Present(Spec::File(file)) if file.pod.is_some() => true,
-        Want::Present(Spec::Object(_)) => true,
-        _ => return None,
-    };
-    // What is gone is put back, whatever is not well with others.
-    if *verdict == Verdict::Create {
-        return None;
-    }
-    if let Some(other) = resource.after.iter().find(|other| stuck.contains(other)) {
-        return Some(format!("it is changed once {other} is well"));
-    }
-    // A component that is newer than what it talks to is not supported, and nobody is to be told of a configuration that does not work.
-    let other = resource.after.iter().find(|other| as_configured && context.given_up.contains(other))?;
-    Some(format!("it is changed after {other}, whose change was given up"))
-}
-
 /// Drift is repaired, reported or left, as the configuration says of the resource.
 fn by_policy(step: Step, settings: &Settings, plan: &mut Plan) -> bool {
     let drift = step.action != Action::Wait
@@ -417,31 +399,6 @@ fn configured(field: &str, resource: &Resource) -> Cause {
 fn named<'a>(field: &str, resource: &'a Resource) -> Option<&'a Origin> {
     let mut named = resource.origins.iter().filter(|origin| !origin.field.is_empty());
     named.clone().find(|origin| origin.field == field).or_else(|| named.find(|origin| field.starts_with(&origin.field)))
-}
-
-/// A static Pod has to start again: it is not only that an earlier change of it is to be ended.
-fn restarts(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Update(differences) if differences.iter().any(|one| one.field != ROLLOUT))
-}
-
-/// What a step does to what runs.
-fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
-    // What was not there is read by nobody yet.
-    if *verdict == Verdict::Create && matches!(seen, Seen::Absent) {
-        if let Want::Present(Spec::Object(_)) = resource.want {
-            return Effect::Api;
-        }
-        return Effect::None;
-    }
-    match &resource.want {
-        Want::Present(Spec::File(file)) => file.effect.clone(),
-        Want::Present(Spec::Certificate(certificate)) => certificate.effect.clone(),
-        Want::Present(Spec::Kubeconfig(kubeconfig)) => kubeconfig.effect.clone(),
-        Want::Present(Spec::Object(_)) | Want::Absent(crate::resource::Target::Object(_)) => Effect::Api,
-        Want::Present(Spec::Unit(_)) => Effect::RestartKubelet,
-        Want::Present(Spec::StaticPod(spec)) if restarts(verdict) => Effect::Restart(spec.gate.pod.component),
-        Want::Present(_) | Want::Absent(_) => Effect::None,
-    }
 }
 
 #[cfg(test)]

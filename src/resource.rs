@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::cluster::{KeyAlgorithm, Location, TokenEnd};
+use crate::cluster::{KeyAlgorithm, Location, RenewBefore, TokenEnd};
 use crate::facts::Owner;
 
 mod running;
@@ -269,7 +269,10 @@ pub struct Profile {
     /// How long one that is made is valid. It begins five minutes in the past, as kubeadm's do.
     pub validity: Duration,
     /// Made anew when less than this is left; `None` is a third of its life.
-    pub renew_before: Option<Duration>,
+    pub renew_before: Option<RenewBefore>,
+    /// It is made anew by so much earlier than that, in thousandths of the most that it may be: certificates of many hosts, made at one
+    /// time, do not all come to an end of their lives at one time.
+    pub early: u16,
 }
 
 /// Who signs.

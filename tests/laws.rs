@@ -435,6 +435,9 @@ impl<H: Host> Host for Refusing<'_, H> {
     fn observe(&self, desired: &Desired) -> Observed {
         self.host.observe(desired)
     }
+    fn doubts_clock(&self) -> Option<String> {
+        self.host.doubts_clock()
+    }
     fn settle(&self) -> Result<(), ApplyError> {
         self.host.settle()
     }

@@ -10,7 +10,7 @@ pub struct Settings {
     /// What to do about drift, by resource; the last rule that matches counts.
     pub drift: Vec<DriftRule>,
     /// How long before its end a certificate is made anew; `None` is a third of its life.
-    pub renew_before: Option<Duration>,
+    pub renew_before: Option<RenewBefore>,
     /// Modes of files.
     pub file_modes: FileModes,
     /// Environment of every static Pod of Kubernetes: what kubeadm takes from the proxy variables of its own environment.
@@ -21,6 +21,15 @@ pub struct Settings {
     pub status_address: Option<SocketAddr>,
     /// The status is told of in the cluster; `None` is where planekeeper set it up, and not where it took it over.
     pub publish_status: Option<bool>,
+}
+
+/// How long before its end a certificate is made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewBefore {
+    /// So long.
+    Time(Duration),
+    /// When so many hundredths of its life are left: between 1 and 99.
+    Share(u8),
 }
 
 /// Where the status is served by default. The ports of Kubernetes' own components on a host end at 10260, and those of the cloud providers'

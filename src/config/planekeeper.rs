@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::duration::GoDuration;
 use super::schema;
 
 /// The group and version.
@@ -71,9 +70,10 @@ pub enum DriftPolicy {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Certificates {
-    /// How long before its end, `720h`; by default when a third of its life is left.
+    /// How long before its end, `720h`, or when how much of its life is left, `33%`; by default a third. Each certificate is made anew up to a
+    /// tenth earlier than that, at a time of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub renew_before: Option<GoDuration>,
+    pub renew_before: Option<String>,
 }
 
 /// Auditing.

@@ -9,7 +9,7 @@ use super::documents::{DocumentKind, Documents};
 use super::duration::GoDuration;
 use super::kubeadm::v1beta4;
 use super::{Loaded, planekeeper};
-use crate::cluster::{Cluster, DnsKind, DriftPolicy, FileModes, Taint, TokenEnd};
+use crate::cluster::{Cluster, DnsKind, DriftPolicy, FileModes, RenewBefore, Taint, TokenEnd};
 use crate::problem::Problem;
 
 /// The complete effective configuration: every document, with all defaults. It can be shown to others: of a token only the
@@ -148,7 +148,11 @@ fn settings(cluster: &Cluster) -> Value {
     let (every, rules) = settings.drift.split_first().map_or((DriftPolicy::Repair, &[][..]), |(f, r)| (f.policy, r));
     let rules: Value =
         rules.iter().map(|rule| json!({ "resources": rule.resources, "policy": policy(rule.policy) })).collect();
-    let certificates = settings.renew_before.map_or_else(|| json!({}), |before| json!({ "renewBefore": text(before) }));
+    let renew_before = settings.renew_before.map(|before| match before {
+        RenewBefore::Time(before) => text(before),
+        RenewBefore::Share(hundredths) => format!("{hundredths}%").into(),
+    });
+    let certificates = renew_before.map_or_else(|| json!({}), |before| json!({ "renewBefore": before }));
     let mut status =
         json!({ "address": settings.status_address.map(|address| address.to_string()).unwrap_or_default() });
     if let Some(publish) = settings.publish_status {

@@ -109,6 +109,7 @@ fn resource(cluster: &Cluster, facts: &Facts, kubeconfig: &Kubeconfig) -> Resour
             algorithm: cluster.key_algorithm,
             validity: cluster.certificate_validity,
             renew_before: cluster.settings.renew_before,
+            early: pki::early(cluster, kubeconfig.name),
         },
         issuer: pki::ca(cluster, pki::CLUSTER_CA),
         rotated: is_kubelet.then(|| Rotated { path: KUBELET_CLIENT.to_owned(), required: rotates(cluster, facts) }),

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sha2::{Digest, Sha256};
+
 use crate::cluster::{Cluster, Etcd, LocalEtcd};
 use crate::desired::directories;
 use crate::desired::origins::Origins;
@@ -68,6 +70,14 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
 #[must_use]
 pub fn path(cluster: &Cluster, file: &str) -> String {
     format!("{}/{file}", cluster.certificates_dir)
+}
+
+/// By how much a certificate is made anew earlier than it has to be, in thousandths: another number for each host and certificate, and
+/// always the same.
+#[must_use]
+pub fn early(cluster: &Cluster, name: &str) -> u16 {
+    let digest = Sha256::digest(format!("{}/{name}", cluster.node.name).as_bytes());
+    u16::from_be_bytes([digest[0], digest[1]]) % 1000
 }
 
 /// A CA, for who is signed by it.
@@ -139,6 +149,7 @@ fn certificate(cluster: &Cluster, facts: &Facts, leaf: &Leaf) -> Resource {
             algorithm: cluster.key_algorithm,
             validity: cluster.certificate_validity,
             renew_before: cluster.settings.renew_before,
+            early: early(cluster, leaf.name),
         },
         issuer: Issuer::Ca(ca(cluster, leaf.ca)),
         owner: facts.owner,
@@ -329,6 +340,15 @@ mod tests {
         cluster.release = &crate::versions::RELEASES[0];
         let organization = profile(&cluster, "apiserver-kubelet-client").organization;
         assert_eq!(organization.as_deref(), Some("kubeadm:cluster-admins"));
+    }
+
+    #[test]
+    fn certificates_are_not_all_renewed_at_one_moment_and_each_always_at_the_same() {
+        let (one, other) = (fixture(), Cluster { name: "other".to_owned(), ..fixture() });
+        assert_eq!(early(&one, "apiserver"), early(&other, "apiserver"));
+        let names = ["apiserver", "etcd/server", "etcd/peer", "admin.conf", "scheduler.conf"];
+        let different: BTreeSet<u16> = names.iter().map(|name| early(&one, name)).collect();
+        assert!(different.len() == names.len() && different.iter().all(|early| *early < 1000), "{different:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::mode::{self, Repair};
 use crate::calendar;
+use crate::cluster::RenewBefore;
 use crate::observed::{CertificateFacts, CertificateSeen, KeySeen};
 use crate::resource::{CaRef, CertificateSpec, Id, Issuer, Profile};
 use crate::verdict::{Difference, Verdict};
@@ -70,13 +71,22 @@ pub fn mode_repairs(spec: &CertificateSpec, seen: &CertificateSeen) -> Vec<Repai
 }
 
 /// When a certificate is due to be made anew, in seconds since 1970. A `renew_before` that a new certificate would
-/// already be within does not count: there would be no end of renewing.
+/// already be within does not count: there would be no end of renewing. Nor is it made anew so early that there could be.
 #[must_use]
 pub fn renews_at(profile: &Profile, facts: &CertificateFacts) -> i64 {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    let third = facts.not_after.saturating_sub(facts.not_before) / 3;
-    let before = profile.renew_before.filter(|before| *before < profile.validity).map_or(third, seconds);
-    facts.not_after.saturating_sub(before)
+    // A certificate begins somewhat in the past: that is no part of the life that a new one has before it.
+    let life = facts.not_after.saturating_sub(facts.not_before).min(seconds(profile.validity));
+    let before = match profile.renew_before {
+        Some(RenewBefore::Time(before)) if before < profile.validity => seconds(before),
+        Some(RenewBefore::Share(hundredths)) => {
+            life / 100 * i64::from(hundredths) + life % 100 * i64::from(hundredths) / 100
+        }
+        Some(RenewBefore::Time(_)) | None => life / 3,
+    };
+    let most = before.min(life.saturating_sub(before)).max(0) / 10;
+    let early = i128::from(most) * i128::from(profile.early) / 1000;
+    facts.not_after.saturating_sub(before).saturating_sub(i64::try_from(early).unwrap_or(most))
 }
 
 /// How a leaf differs from its profile; empty where it satisfies it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::certificate::{IssuerState, cannot_sign, differences as certificate_differences, may_stay, request};
 use super::mode::{self, Repair};
+use crate::cluster::RenewBefore;
 use crate::observed::{CertificateFacts, CredentialSeen, KubeconfigFacts, KubeconfigSeen};
 use crate::resource::{KubeconfigSpec, Profile};
 use crate::verdict::{Difference, Verdict};
@@ -132,7 +133,7 @@ fn rotated_differences(
 /// What is wrong with a certificate that its user renews by itself, not counting that it nears its end.
 #[must_use]
 pub fn usable(spec: &KubeconfigSpec, certificate: &CertificateFacts, now: i64) -> Vec<Difference> {
-    let profile = Profile { renew_before: Some(Duration::ZERO), ..spec.profile.clone() };
+    let profile = Profile { renew_before: Some(RenewBefore::Time(Duration::ZERO)), ..spec.profile.clone() };
     certificate_differences(&profile, &spec.issuer, certificate, now)
 }
 

@@ -1,6 +1,7 @@
 //! This machine as a host: its files, systemd, the container runtime and the API server.
 
 mod ask;
+mod clock;
 mod diagnosis;
 mod gate;
 mod running;
@@ -341,6 +342,10 @@ impl Host for Live {
             Want::Absent(Target::File(path)) => self.local.remove(path),
             Want::Absent(Target::Object(object)) => self.delete_object(object),
         }
+    }
+
+    fn doubts_clock(&self) -> Option<String> {
+        self.clock_doubt()
     }
 
     fn settle(&self) -> Result<(), ApplyError> {

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::desired::running::pod;
+use crate::desired::{apiserver, etcd};
 use crate::diff::file::bytes;
 use crate::diff::static_pod::{LEASE, START};
 use crate::host::files::{FileSystem, NewFile, Writer};
@@ -29,14 +30,15 @@ const FORGET: Duration = Duration::from_secs(1);
 /// How often it is looked whether something has come about.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How long a Lease that seems to be forgotten is watched before its component is ended for it.
-const LAST_CHANCE: Duration = Duration::from_secs(12);
+/// How long a Lease that seems to be forgotten is watched before its component is ended for it: who takes over a Lease waits for the
+/// fifteen seconds of its life first.
+const LAST_CHANCE: Duration = Duration::from_secs(25);
 
 /// A container that has ended so often after a change, each time in vain, will not come up.
 const ENDS_MAX: u32 = 3;
 
-/// How often a component is asked, before its manifest is changed, whether it is well.
-const TRIES: u32 = 5;
+/// How long a component that runs may take, before its manifest is changed, until it is well: what it depends on may just have changed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A container, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +117,7 @@ pub type Begun = Mutex<BTreeMap<&'static str, i64>>;
 /// How long a container may take to end by itself. All that an API server does is in etcd, and one that is asked to end refuses to
 /// answer from then on, for as long as it is let.
 fn grace(pod: &StaticPodSpec) -> Duration {
-    if pod.component == "kube-apiserver" { Duration::ZERO } else { Duration::from_secs(10) }
+    if pod.component == apiserver::NAME { Duration::ZERO } else { Duration::from_secs(10) }
 }
 
 /// A manifest to be put in place.
@@ -324,10 +326,22 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
                 runtime.pause(LOOK);
             }
             runtime.pause(FORGET);
+            if let Some(api) = self.client_of(pod) {
+                stopped = std::mem::replace(&mut stopped, Ok(())).and(runtime.stop(&api.id, Duration::ZERO));
+            }
         };
         let file = NewFile { path: new.path, bytes: new.text.as_bytes(), mode: new.mode };
         let swapped = self.writer.swap(file, between);
         swapped.map_err(|error| ApplyError::new("write", new.path, error)).and(stopped)
+    }
+
+    /// The API server that runs beside an etcd which is changed. Before the kubelet starts another etcd it asks the API server to forget
+    /// the one of before, and an API server without etcd lets it wait for half a minute; one that starts refuses, until there is an etcd.
+    fn client_of(&self, pod: &StaticPodSpec) -> Option<Container> {
+        let host = pod.pod.strip_prefix(etcd::NAME).filter(|_| pod.component == etcd::NAME)?;
+        let api =
+            StaticPodSpec { component: apiserver::NAME, pod: format!("{}{host}", apiserver::NAME), ..pod.clone() };
+        self.runtime.container(&api).ok().flatten().filter(|container| container.runs)
     }
 
     /// The container that a changed manifest ends: it runs, and was made of the manifest that is there. A manifest that was changed
@@ -342,13 +356,17 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// A component ran as a manifest says, and was well.
     fn was_well(&self, pod: &StaticPodSpec, container: &Container, manifest: &str) -> bool {
         let Some(old) = old_pod(pod, manifest) else { return false };
-        old.command == container.command
-            && (0..TRIES).any(|attempt| {
-                if attempt > 0 {
-                    self.runtime.pause(LOOK);
-                }
-                self.runtime.well(&old).is_ok()
-            })
+        let begun = self.runtime.now();
+        while old.command == container.command {
+            if self.runtime.well(&old).is_ok() {
+                return true;
+            }
+            if self.since(begun) >= PATIENCE {
+                break;
+            }
+            self.runtime.pause(LOOK);
+        }
+        false
     }
 
     /// The newest container of a Pod, if it was made since a manifest is there.

@@ -107,6 +107,11 @@ impl<F: FileSystem> Host for Sandbox<F> {
         }
     }
 
+    /// A folder stands for a host that may be another one.
+    fn doubts_clock(&self) -> Option<String> {
+        None
+    }
+
     fn settle(&self) -> Result<(), ApplyError> {
         self.local.settle()
     }

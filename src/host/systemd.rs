@@ -3,6 +3,7 @@
 //! What is here asks and acts; it judges nothing. Every call has a deadline. Calls block, and must not be made from a task of the
 //! runtime that they run on. Each makes a connection of its own: they are rare, and none outlives a restart of systemd.
 
+mod clock;
 mod error;
 mod journal;
 mod listen;
@@ -23,6 +24,7 @@ use zbus::export::serde::Serialize;
 use zbus::wire::DynamicDeserialize;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant};
 
+pub use clock::ClockSeen;
 pub use error::{SystemdCause, SystemdError};
 pub use journal::journal;
 
@@ -120,8 +122,8 @@ impl Systemd {
     pub fn unit(&self, name: &str) -> Result<UnitSeen, SystemdError> {
         self.within(("look at", name), ASK, async |link| {
             let path: OwnedObjectPath = link.ask("LoadUnit", &name).await?;
-            let unit = link.properties(&path, UNIT).await?;
-            let service = link.properties(&path, SERVICE).await?;
+            let unit = link.properties(NAME, &path, UNIT).await?;
+            let service = link.properties(NAME, &path, SERVICE).await?;
             Ok(UnitSeen::new(&Properties(unit), &Properties(service)))
         })
     }
@@ -258,11 +260,12 @@ impl Link {
     /// All properties of an interface of an object, seen at one moment.
     async fn properties(
         &self,
+        name: &'static str,
         path: &OwnedObjectPath,
         interface: &str,
     ) -> Result<HashMap<String, OwnedVariant>, SystemdCause> {
         let properties = Some("org.freedesktop.DBus.Properties");
-        answer(self.connection.call_method(Some(NAME), path, properties, "GetAll", &interface).await)
+        answer(self.connection.call_method(Some(name), path, properties, "GetAll", &interface).await)
             .map_err(|error| self.cause(&error))
     }
 

@@ -28,6 +28,7 @@ fn server() -> Profile {
         algorithm: KeyAlgorithm::EcdsaP256,
         validity: 365 * DAY,
         renew_before: None,
+        early: 0,
     }
 }
 

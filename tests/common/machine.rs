@@ -36,6 +36,8 @@ pub struct Machine {
     /// The kubelet ends as soon as it was started.
     pub crashes: bool,
     running: Mutex<Running>,
+    /// Why its clock may be wrong.
+    pub doubt: Mutex<Option<String>>,
     /// After so many effects of a rollout the process that makes it is killed.
     pub fuse: AtomicUsize,
 }
@@ -76,6 +78,7 @@ impl Machine {
             started: Mutex::new(false),
             crashes: false,
             running: Mutex::new(running),
+            doubt: Mutex::default(),
             fuse: AtomicUsize::new(usize::MAX),
         }
     }
@@ -88,6 +91,7 @@ impl Machine {
             started: Mutex::new(*lock(&self.started)),
             crashes: self.crashes,
             running: Mutex::new(lock(&self.running).clone()),
+            doubt: Mutex::default(),
             fuse: AtomicUsize::new(usize::MAX),
         }
     }
@@ -409,6 +413,10 @@ impl Host for Run<'_> {
             _ => return self.sandbox.apply(resource, seen, verdict, tell),
         }
         Ok(())
+    }
+
+    fn doubts_clock(&self) -> Option<String> {
+        lock(&self.machine.doubt).clone()
     }
 
     fn settle(&self) -> Result<(), ApplyError> {

@@ -11,7 +11,9 @@ use super::super::kubeadm::v1beta4::Timeouts as WrittenTimeouts;
 use super::super::planekeeper::{DnsType, DriftPolicy as Policy, FilePermissions, PlanekeeperConfiguration, WhenEnded};
 use super::super::report::Report;
 use super::super::{audit, words};
-use crate::cluster::{Audit, DnsKind, DriftPolicy, DriftRule, FileModes, STATUS_ADDRESS, Settings, Timeouts};
+use crate::cluster::{
+    Audit, DnsKind, DriftPolicy, DriftRule, FileModes, RenewBefore, STATUS_ADDRESS, Settings, Timeouts,
+};
 use crate::facts::Machine;
 
 const KIND: &str = "PlanekeeperConfiguration";
@@ -36,7 +38,11 @@ pub fn check(
     let rules = rules.iter().map(|rule| DriftRule { resources: rule.resources.clone(), policy: policy(rule.policy) });
     Settings {
         drift: std::iter::once(every).chain(rules).collect(),
-        renew_before: written.certificates.renew_before.and_then(|before| renew_before(before, life, report)),
+        renew_before: written
+            .certificates
+            .renew_before
+            .as_deref()
+            .and_then(|before| renew_before(before, life, report)),
         file_modes: match written.file_permissions {
             FilePermissions::Kubeadm => FileModes::Kubeadm,
             FilePermissions::CIS => FileModes::Cis,
@@ -82,11 +88,23 @@ fn status_address(written: Option<&str>, report: &mut Report) -> Option<SocketAd
     address
 }
 
-fn renew_before(written: GoDuration, life: Option<Duration>, report: &mut Report) -> Option<Duration> {
+fn renew_before(written: &str, life: Option<Duration>, report: &mut Report) -> Option<RenewBefore> {
     let field = format!("{KIND}.certificates.renewBefore");
-    let before = written.to_std().filter(|before| !before.is_zero());
+    if let Some(share) = written.strip_suffix('%') {
+        let share = share.parse().ok().filter(|share| (1..=99).contains(share)).map(RenewBefore::Share);
+        if share.is_none() {
+            report.error(field, format!("{written:?} is no share of a life: write 1% to 99%, like 33%"));
+        }
+        return share;
+    }
+    let before = written.parse().ok().and_then(GoDuration::to_std).filter(|before| !before.is_zero());
     if before.is_none() {
-        report.error(&field, "is not a time before the end: write it like 720h");
+        report.error(
+            &field,
+            format!(
+                "{written:?} is not a time before the end: write it like 720h, or as a share of the life, like 33%"
+            ),
+        );
     }
     if let (Some(before), Some(life)) = (before, life)
         && before >= life
@@ -95,7 +113,7 @@ fn renew_before(written: GoDuration, life: Option<Duration>, report: &mut Report
         report
             .error(field, format!("{written} is a certificate's whole life, {life}: it would be made anew every time"));
     }
-    before
+    before.map(RenewBefore::Time)
 }
 
 /// Names as kubeadm takes them from its environment: whatever ends in `_proxy`, in any case.

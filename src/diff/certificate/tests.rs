@@ -113,8 +113,37 @@ fn a_leaf_is_renewed_in_the_last_third_of_its_life() {
 
 #[test]
 fn renew_before_counts_unless_it_would_never_end() {
-    let due = |before: u32| renews_at(&Profile { renew_before: Some(before * DAYS), ..leaf().profile }, &facts());
+    let due = |before: u32| {
+        let before = Some(RenewBefore::Time(before * DAYS));
+        renews_at(&Profile { renew_before: before, ..leaf().profile }, &facts())
+    };
     assert_eq!((due(30), due(400)), (YEAR - 30 * DAY, YEAR - YEAR / 3));
+}
+
+#[test]
+fn a_share_of_its_life_may_be_left() {
+    let due =
+        |share: u8| renews_at(&Profile { renew_before: Some(RenewBefore::Share(share)), ..leaf().profile }, &facts());
+    assert_eq!((due(1), due(50), due(99)), (YEAR - YEAR / 100, YEAR - YEAR / 2, YEAR - YEAR / 100 * 99));
+}
+
+#[test]
+fn it_is_renewed_earlier_by_a_tenth_at_most_and_never_later_nor_again_at_once() {
+    for before in
+        [None, Some(RenewBefore::Time(30 * DAYS)), Some(RenewBefore::Time(364 * DAYS)), Some(RenewBefore::Share(99))]
+    {
+        let due = |early: u16| renews_at(&Profile { renew_before: before, early, ..leaf().profile }, &facts());
+        let (latest, earliest) = (due(0), due(999));
+        assert!(earliest < due(500) && due(500) < latest, "{before:?}");
+        assert!(latest - earliest <= (YEAR - latest) / 10 && earliest > 0, "{before:?}: a new one is due at once");
+    }
+}
+
+#[test]
+fn what_lives_for_minutes_is_not_renewed_at_once_because_it_began_in_the_past() {
+    let profile = Profile { validity: Duration::from_secs(120), ..leaf().profile };
+    let made = CertificateFacts { not_before: -300, not_after: 120, ..facts() };
+    assert_eq!(renews_at(&profile, &made), 80);
 }
 
 #[test]

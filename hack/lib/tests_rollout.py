@@ -1,0 +1,220 @@
+"""What runs is changed, restarted and renewed on a real control plane: one component at a time, in as short a time as it takes, and back
+to what worked where the new does not."""
+import http.client
+import os
+import ssl
+import threading
+import time
+
+import tests_watch
+from node import expect, last, said
+
+RENEWALS = int(os.environ.get("RENEWALS") or 2)  # of each certificate, under a watch
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+MANIFEST = f"{tests_watch.MANIFESTS}/kube-apiserver.yaml"
+QUICK_KEYS = "encryptionAlgorithm: ECDSA-P256\n"
+SHORT_LIFE = 90  # seconds that a certificate lives which is renewed again and again
+# The controller manager signs what the kubelet renews by itself.
+OFF_SOON = QUICK_KEYS + """\
+certificateValidityPeriod: 45s
+controllerManager:
+  extraArgs:
+  - name: cluster-signing-duration
+    value: 45s
+"""
+SECONDS_OFF = 60
+
+
+def flag(component, value, name="v"):
+    field = {"kube-apiserver": "apiServer", "kube-controller-manager": "controllerManager", "kube-scheduler": "scheduler"}.get(component)
+    args = f'extraArgs: [{{name: {name}, value: "{value}"}}]'
+    return f"{field}: {{{args}}}\n" if field else f"etcd: {{local: {{{args}}}}}\n"
+
+
+def rollout(test):
+    node = test.node("a")
+    node.reconcile()
+    node.wait_until_ready()
+    with test.check("a changed flag of the API server is rolled out, and nothing else restarts"):
+        before = pids(node)
+        node.configure(cluster=flag("kube-apiserver", "false", "profiling"))
+        with Outage(node) as outage:
+            node.reconcile()
+        test.say(f"the API server was away for {outage.longest:.1f} s")
+        expect(changed(before, pids(node)) == {"kube-apiserver"}, f"these have restarted: {changed(before, pids(node))}")
+        silent(node)
+    with test.check("a flag that does not work is taken back, and not tried again"):
+        good = node.path(MANIFEST).read_text()
+        node.configure(cluster=flag("kube-apiserver", "1", "no-such-flag"))
+        with Outage(node) as outage:
+            done = node.reconcile(exit=1)
+        test.say(f"the API server was away for {outage.longest:.1f} s")
+        said(done.stdout + done.stderr, "did not become healthy", "restored the manifest of before", "no-such-flag")
+        expect(node.path(MANIFEST).read_text() == good, "the manifest is another one")
+        before = pids(node)
+        again = node.reconcile(exit=1)
+        said(again.stdout + again.stderr, "not tried again", "no-such-flag")
+        expect(pids(node) == before, "something was restarted")
+    with test.check("a run that is killed while it does that is carried on by the next, to the same end"):
+        node.configure(cluster=flag("kube-apiserver", "2", "no-such-flag"))
+        run = node.start_reconcile()
+        node.wait_for("the manifest to be taken away", lambda: node.path(MANIFEST).exists() and "it is there", seconds=60)
+        node.run(["pkill", "-KILL", "-x", "planekeeper"])
+        node.transcript.append(run.communicate(timeout=60)[0])
+        done = node.reconcile(exit=1)
+        said(done.stdout + done.stderr, "restored the manifest of before")
+        expect(node.path(MANIFEST).read_text() == good, "the manifest is another one")
+    with test.check("when all manifests change, one component restarts after the other"):
+        node.configure(cluster="".join(flag(name, "debug" if name == "etcd" else "1", "log-level" if name == "etcd" else "v") for name in COMPONENTS))
+        with Outage(node) as outage:
+            node.reconcile()
+        test.say(f"the API server was away for {outage.longest:.1f} s at a time, {outage.whole:.1f} s in all")
+        order = sorted(COMPONENTS, key=lambda name: started(node, name))
+        expect(order == list(COMPONENTS), f"they started in this order: {order}")
+        silent(node)
+
+
+def restarts(test):
+    node = test.node("a", cluster=QUICK_KEYS)
+    node.reconcile()
+    node.wait_until_ready()
+    with test.check("a kubeconfig that is made anew restarts its component alone, and certificates that are reloaded restart nothing"):
+        before = pids(node)
+        node.path("/etc/kubernetes/controller-manager.conf").unlink()
+        for name in ("apiserver", "apiserver-etcd-client", "front-proxy-client", "etcd/server", "etcd/peer"):
+            node.path(f"/etc/kubernetes/pki/{name}.crt").unlink()
+        done = node.reconcile().stdout
+        said(done, "before /etc/kubernetes/controller-manager.conf changed")
+        expect(changed(before, pids(node)) == {"kube-controller-manager"}, f"these have restarted: {changed(before, pids(node))}")
+        silent(node)
+    with test.check("a scheduler that hangs and calls itself healthy is found by its Lease, and restarted"):
+        hang(node)
+        node.wait_for("the Lease to be forgotten", lambda: "lease" not in plan(node) and plan(node), seconds=120)
+        before = pids(node)
+        said(node.reconcile().stdout, "pod:kube-scheduler", "not renewed for")
+        expect(changed(before, pids(node)) == {"kube-scheduler"}, f"these have restarted: {changed(before, pids(node))}")
+        silent(node)
+
+
+def hang(node):
+    """Starts the scheduler with a certificate that has ended, and puts the good one back as if it had always been there."""
+    conf = node.path("/etc/kubernetes/scheduler.conf")
+    seen, good = conf.stat(), conf.read_bytes()
+    node.configure(cluster=QUICK_KEYS + "certificateValidityPeriod: 1s\n")
+    conf.unlink()
+    # It is due again as soon as it is made: that does not settle, and is not meant to.
+    node.tried("planekeeper", "reconcile")
+    time.sleep(2)
+    node.do("pkill", "-KILL", "-x", "kube-scheduler")
+    node.wait_for("the scheduler to start with it", lambda: node.run(["pgrep", "-x", "kube-scheduler"]).returncode)
+    time.sleep(3)
+    node.configure(cluster=QUICK_KEYS)
+    conf.write_bytes(good)
+    os.utime(conf, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+def plan(node):
+    return node.run(["planekeeper", "plan"], timeout=60).stdout
+
+
+def renewal(test):
+    node = test.node("a", cluster=f"{QUICK_KEYS}certificateValidityPeriod: {SHORT_LIFE}s\n")
+    tests_watch.start(node)
+    with test.check(f"certificates that live for {SHORT_LIFE} s are renewed in time, {RENEWALS} times each, and the API server is never away"):
+        node.wait_until_ready()
+        before = pids(node)
+        with Outage(node) as outage:
+            node.wait_for("renewals", lambda: too_few(node), seconds=SHORT_LIFE * (RENEWALS + 1))
+        expect(not outage.whole, f"the API server was away for {outage.whole:.1f} s")
+        restarted = changed(before, pids(node))
+        expect(restarted == {"kube-controller-manager", "kube-scheduler"}, f"these have restarted: {restarted}")
+    with test.check("the cluster still works: what is deployed is scheduled and made"):
+        node.kubectl("create", "deployment", "late", "--image=registry.k8s.io/pause:3.10.2")
+        node.wait_for("its ReplicaSet and its Pod", lambda: "late-" not in node.kubectl("get", "pods", "--output=name") and "there is none")
+        node.wait_until_ready()
+
+
+def too_few(node):
+    log = tests_watch.log(node)
+    names = ("certificate:apiserver", "certificate:etcd/server", "certificate:front-proxy-client", "kubeconfig:scheduler.conf")
+    return ", ".join(name for name in names if log.count(f"renewed {name}") < RENEWALS)
+
+
+def powered_off(test):
+    node = test.node("a", cluster=OFF_SOON)
+    node.reconcile()
+    with test.check("after a host was off until all certificates had ended, nothing on it starts"):
+        node.configure(cluster=QUICK_KEYS)
+        node.power_off()
+        time.sleep(SECONDS_OFF)
+        node.reboot()
+        time.sleep(5)
+        expect(node.run(["pgrep", "-x", "kube-apiserver"]).returncode, "the API server runs")
+        expect(node.run(["curl", "--silent", "--fail", "http://127.0.0.1:10248/healthz"]).returncode, "the kubelet runs")
+    with test.check("reconcile brings it back by itself, and the components start once, with what they need"):
+        node.reconcile()
+        node.wait_until_ready(pods=0)
+        node.wait_for("the Leases to be renewed", lambda: "lease" in plan(node) and plan(node))
+        silent(node)
+
+
+class Outage:
+    """How long the API server does not say that it is ready, as who asks without a pause sees it."""
+
+    def __init__(self, node):
+        self.address, self.longest, self.whole, self.ended = node.address, 0.0, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def watch(self):
+        good = time.monotonic()
+        failed = False
+        while failed or not self.ended.is_set():
+            if self.ready():
+                if failed:
+                    away = time.monotonic() - good
+                    self.longest, self.whole = max(self.longest, away), self.whole + away
+                good, failed = time.monotonic(), False
+            else:
+                failed = True
+            time.sleep(0.05)
+
+    def ready(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        server = http.client.HTTPSConnection(self.address, 6443, timeout=2, context=context)
+        try:
+            server.request("GET", "/readyz")
+            return server.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            server.close()
+
+
+def pids(node):
+    """The processes of the components: another container has another one."""
+    return {name: node.do("pgrep", "-o", "-x", name[:15]).stdout.strip() for name in COMPONENTS}
+
+
+def changed(before, after):
+    return {name for name in after if before[name] != after[name]}
+
+
+def started(node, name):
+    return int(node.do("sh", "-c", f"cut -d' ' -f22 /proc/$(pgrep -o -x {name[:15]})/stat").stdout)
+
+
+def silent(node):
+    done = node.reconcile().stdout
+    expect(done.startswith("No changes."), f"it says: {last(done)}")
+
+
+TESTS = {"renewal": renewal, "rollout": rollout, "restarts": restarts, "powered-off": powered_off}
