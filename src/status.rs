@@ -45,7 +45,8 @@ pub struct Status {
     pub kubernetes_version: String,
     /// Who says so.
     pub program: Program,
-    /// `Ready`, which sums up the others, `Converged`, `ConfigurationAccepted`, `ComponentsHealthy`, `CertificatesValid`, and `Paused`.
+    /// `Ready`, which sums up the others, `Converged`, `ConfigurationAccepted`, `ComponentsHealthy`, `CertificatesValid`; `Paused` and
+    /// `RolledBack`.
     pub conditions: Vec<Condition>,
     /// The configuration in force.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +56,9 @@ pub struct Status {
     pub rejected: Option<Rejected>,
     /// Changes of the configuration that would destroy the cluster, so that none of it is applied.
     pub refused_changes: Vec<RefusedChange>,
+    /// What was changed and taken back, because it did not work. It is not tried again as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<GivenUp>,
     /// When the host was last looked at: the age of everything that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<Moment>,
@@ -220,6 +224,16 @@ pub struct RefusedChange {
     /// What the configuration says.
     pub after: String,
     /// Why it is refused, and what to do.
+    pub reason: String,
+}
+
+/// A change that was taken back, because it did not work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GivenUp {
+    /// The resource.
+    pub resource: String,
+    /// What became of it, and what to do.
     pub reason: String,
 }
 

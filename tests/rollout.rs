@@ -7,8 +7,9 @@ mod common;
 use common::machine::{BAD, Fault, Machine, Run, up};
 use common::{SMALL, cluster};
 use planekeeper::cluster::Cluster;
-use planekeeper::engine::Report;
+use planekeeper::engine::{self, Report};
 use planekeeper::host::files::FileSystem;
+use planekeeper::plan::Action;
 use planekeeper::resource::Id;
 use planekeeper::rollout::{self, COMPONENTS, Record};
 
@@ -245,4 +246,22 @@ fn one_that_is_sick_holds_those_after_it() {
     let next = Run::new(&machine, Fault::None).reconcile(&cluster);
     assert!(next.converged(), "{next:#?}");
     assert_eq!(machine.stopped(), ["kube-controller-manager", "kube-scheduler"]);
+}
+
+#[test]
+fn nothing_is_renewed_by_a_clock_that_may_be_wrong() {
+    let cluster = cluster(SMALL);
+    let (machine, _) = up(&cluster);
+    machine.wait(300 * 24 * 60 * 60);
+    *machine.doubt.lock().unwrap() = Some("the clock is not synchronized yet".to_owned());
+    let certificates = |path: &str| path.starts_with("/etc/kubernetes/") && !path.contains("/manifests/");
+    let touched = || machine.files.touched().into_iter().filter(|(path, _)| certificates(path)).collect::<Vec<_>>();
+    let before = touched();
+    let report = Run::new(&machine, Fault::None).reconcile(&cluster);
+    let held = report.left.held.iter().find(|held| held.id == Id::certificate("apiserver")).unwrap();
+    assert!(held.reason.contains("not synchronized"), "{}", held.reason);
+    assert!(!report.converged() && touched() == before);
+    *machine.doubt.lock().unwrap() = None;
+    let pass = engine::look(&Run::new(&machine, Fault::None), &cluster, Some(&cluster)).unwrap();
+    assert!(pass.plan.steps.iter().any(|step| step.id == Id::certificate("apiserver") && step.action == Action::Renew));
 }

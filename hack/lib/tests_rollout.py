@@ -1,8 +1,13 @@
 """What runs is changed, restarted and renewed on a real control plane: one component at a time, in as short a time as it takes, and back
 to what worked where the new does not."""
+import base64
 import http.client
 import os
+import pathlib
+import re
 import ssl
+import subprocess
+import tempfile
 import threading
 import time
 
@@ -99,18 +104,34 @@ def restarts(test):
 def hang(node):
     """Starts the scheduler with a certificate that has ended, and puts the good one back as if it had always been there."""
     conf = node.path("/etc/kubernetes/scheduler.conf")
-    seen, good = conf.stat(), conf.read_bytes()
-    node.configure(cluster=QUICK_KEYS + "certificateValidityPeriod: 1s\n")
-    conf.unlink()
-    # It is due again as soon as it is made: that does not settle, and is not meant to.
-    node.tried("planekeeper", "reconcile")
-    time.sleep(2)
+    seen, good = conf.stat(), conf.read_text()
+    key, certificate = ended(node, "system:kube-scheduler")
+    for field, pem in (("client-certificate-data", certificate), ("client-key-data", key)):
+        conf.write_text(re.sub(f"{field}: .*", f"{field}: {base64.b64encode(pem).decode()}", conf.read_text()))
     node.do("pkill", "-KILL", "-x", "kube-scheduler")
     node.wait_for("the scheduler to start with it", lambda: node.run(["pgrep", "-x", "kube-scheduler"]).returncode)
-    time.sleep(3)
-    node.configure(cluster=QUICK_KEYS)
-    conf.write_bytes(good)
+    time.sleep(2)  # until it has read it
+    conf.write_text(good)
     os.utime(conf, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+def ended(node, name):
+    """A key, and a certificate of the cluster's CA for it that ended years ago."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        pki = node.path("/etc/kubernetes/pki")
+        (path / "index.txt").touch()
+        (path / "ca.cnf").write_text(
+            f"[ca]\ndefault_ca=it\n[it]\nnew_certs_dir={path}\ndatabase={path}/index.txt\nrand_serial=yes\ndefault_md=sha256\n"
+            f"certificate={pki}/ca.crt\nprivate_key={pki}/ca.key\npolicy=any\nx509_extensions=client\n[any]\ncommonName=supplied\n"
+            "[client]\nextendedKeyUsage=clientAuth\n")
+        request = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path / "key", "-out", path / "csr",
+                   "-subj", f"/CN={name}"]
+        sign = ["ca", "-batch", "-notext", "-config", path / "ca.cnf", "-in", path / "csr", "-out", path / "crt",
+                "-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]
+        for words in (request, sign):
+            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+        return (path / "key").read_bytes(), (path / "crt").read_bytes()
 
 
 def plan(node):
@@ -126,6 +147,7 @@ def renewal(test):
         with Outage(node) as outage:
             node.wait_for("renewals", lambda: too_few(node), seconds=SHORT_LIFE * (RENEWALS + 1))
         expect(not outage.whole, f"the API server was away for {outage.whole:.1f} s")
+        tests_watch.converged(node)
         restarted = changed(before, pids(node))
         expect(restarted == {"kube-controller-manager", "kube-scheduler"}, f"these have restarted: {restarted}")
     with test.check("the cluster still works: what is deployed is scheduled and made"):

@@ -356,17 +356,17 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// A component ran as a manifest says, and was well.
     fn was_well(&self, pod: &StaticPodSpec, container: &Container, manifest: &str) -> bool {
         let Some(old) = old_pod(pod, manifest) else { return false };
+        if old.command != container.command {
+            return false;
+        }
         let begun = self.runtime.now();
-        while old.command == container.command {
-            if self.runtime.well(&old).is_ok() {
-                return true;
-            }
+        while self.runtime.well(&old).is_err() {
             if self.since(begun) >= PATIENCE {
-                break;
+                return false;
             }
             self.runtime.pause(LOOK);
         }
-        false
+        true
     }
 
     /// The newest container of a Pod, if it was made since a manifest is there.

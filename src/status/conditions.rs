@@ -15,6 +15,8 @@ pub const COMPONENTS_HEALTHY: &str = "ComponentsHealthy";
 pub const CERTIFICATES_VALID: &str = "CertificatesValid";
 /// Nothing is changed for now. It takes nothing from `Ready`.
 pub const PAUSED: &str = "Paused";
+/// Something that the configuration wants did not work: what ran before runs again.
+pub const ROLLED_BACK: &str = "RolledBack";
 
 /// The most resources that a message names.
 const NAMES_MAX: usize = 3;
@@ -32,7 +34,15 @@ pub fn conditions(status: &Status, previous: Option<&Status>, now: Moment) -> Ve
     ];
     let ready = ready(&parts);
     let [converged, accepted, healthy, valid] = parts;
-    let all = [(READY, ready), converged, accepted, healthy, valid, (PAUSED, paused(status))];
+    let all = [
+        (READY, ready),
+        converged,
+        accepted,
+        healthy,
+        valid,
+        (PAUSED, paused(status)),
+        (ROLLED_BACK, rolled_back(status)),
+    ];
     all.into_iter()
         .map(|(kind, (truth, reason, message))| {
             let before = previous.and_then(|previous| previous.condition(kind));
@@ -170,6 +180,16 @@ fn valid(status: &Status, now: Moment) -> Judged {
             (Truth::True, "RenewalNeeded", message)
         }
         None => (Truth::True, "AllValid", format!("all {} certificates are valid", status.certificates.len())),
+    }
+}
+
+fn rolled_back(status: &Status) -> Judged {
+    match &status.given_up[..] {
+        [] => (Truth::False, "NothingRolledBack", "nothing was taken back".to_owned()),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            (Truth::True, "ChangeRolledBack", format!("{}: {}{more}", first.resource, first.reason))
+        }
     }
 }
 

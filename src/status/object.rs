@@ -134,9 +134,11 @@ pub fn events(before: &Status, after: &Status) -> Vec<Event> {
         (conditions::COMPONENTS_HEALTHY, "ComponentsHealthy", "ComponentsUnhealthy"),
         (conditions::CERTIFICATES_VALID, "CertificatesValid", "CertificatesInvalid"),
         (conditions::PAUSED, "Paused", "Resumed"),
+        (conditions::ROLLED_BACK, "RolledBack", "RollbackOver"),
     ] {
         let (Some(old), Some(new)) = (before.condition(kind), after.condition(kind)) else { continue };
-        let warning = if kind == conditions::PAUSED { Truth::True } else { Truth::False };
+        let warning =
+            if [conditions::PAUSED, conditions::ROLLED_BACK].contains(&kind) { Truth::True } else { Truth::False };
         if changed(old, new) {
             let reason = if new.status == Truth::True { becomes_true } else { becomes_false };
             tell(new.status == warning, reason, "Reconcile", new.message.clone());

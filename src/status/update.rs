@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::parts::{kind, part};
 use super::{
-    ACTIONS_MAX, Action, Certificate, Component, Configuration, Drift, Fight, Health, LastPass, Moment, Pause, Program,
-    RefusedChange, Rejected, Resource, State, Status, Wake, conditions, text,
+    ACTIONS_MAX, Action, Certificate, Component, Configuration, Drift, Fight, GivenUp, Health, LastPass, Moment, Pause,
+    Program, RefusedChange, Rejected, Resource, State, Status, Wake, conditions, text,
 };
 use crate::certs;
 use crate::cluster::Cluster;
@@ -106,6 +106,8 @@ fn look(status: &mut Status, looked: &Looked<'_>, failed: &[Failed], now: Moment
     status.kubernetes_version = looked.cluster.version.to_string();
     status.looked_at = Some(now);
     status.refused_changes = looked.plan.forbidden.iter().map(refused_change).collect();
+    let given_up = looked.desired.given_up.iter();
+    status.given_up = given_up.map(|one| GivenUp { resource: one.id.0.clone(), reason: clip(&one.reason) }).collect();
     status.resources = resources(looked, failed);
     status.counts = BTreeMap::new();
     for resource in &status.resources {

@@ -67,7 +67,7 @@ impl Live {
 
     /// A Lease; `None` where it is not known.
     fn lease(&self, lease: &Lease, api_since: i64) -> Option<LeaseSeen> {
-        let found = self.read_lease(lease)?;
+        let found = self.read_lease(lease).ok()?;
         let spec = found.as_ref().map(|lease| &lease["spec"]);
         let holder = spec.and_then(|spec| spec["holderIdentity"].as_str()).unwrap_or_default();
         // The host's name, an underscore, and a number that is made up.
@@ -75,10 +75,10 @@ impl Live {
         Some(LeaseSeen { renewed: spec.and_then(renewed), elsewhere: !here && !holder.is_empty(), api_since })
     }
 
-    fn read_lease(&self, lease: &Lease) -> Option<Option<Value>> {
+    fn read_lease(&self, lease: &Lease) -> Result<Option<Value>, String> {
         let Lease { namespace, name } = lease;
         let wanted = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"namespace": namespace, "name": name}});
-        self.api().ok()?.get(&wanted).ok()
+        self.api()?.get(&wanted).map_err(|error| chain(&error))
     }
 
     /// Who changes what runs here.
@@ -130,8 +130,8 @@ impl Runtime for Live {
     }
 
     fn leads(&self, pod: &StaticPodSpec, since: i64) -> Result<(), String> {
-        let Some(Some(found)) = pod.lease.as_ref().and_then(|lease| self.read_lease(lease)) else { return Ok(()) };
-        if renewed(&found["spec"]).is_some_and(|at| at >= since) {
+        let Some(Ok(found)) = pod.lease.as_ref().map(|lease| self.read_lease(lease)) else { return Ok(()) };
+        if found.is_some_and(|found| renewed(&found["spec"]).is_some_and(|at| at >= since)) {
             return Ok(());
         }
         Err(format!("it runs, and nobody renews the Lease {NAMESPACE}/{} yet", pod.component))
