@@ -116,11 +116,8 @@ fn what_was_given_up_is_forgotten_once_it_is_no_longer_wanted() {
 #[test]
 fn a_component_is_not_changed_after_one_that_it_depends_on_was_given_up_but_put_back_where_it_is_gone() {
     let (machine, _) = up(&cluster(SMALL));
-    let mut text = SMALL.to_owned();
-    for (field, value) in [("apiServer", "bad"), ("scheduler", "2")] {
-        text.push_str(&format!("{field}: {{extraArgs: [{{name: v, value: '{value}'}}]}}\n"));
-    }
-    let wanted = cluster(&text);
+    let args = |value: &str| format!("{{extraArgs: [{{name: v, value: '{value}'}}]}}");
+    let wanted = cluster(&format!("{SMALL}apiServer: {}\nscheduler: {}\n", args("bad"), args("2")));
     let report = reconcile(&machine, &wanted);
     assert!(!machine.runs_with("kube-scheduler", GOOD), "{report:#?}");
     let again = reconcile(&machine, &wanted);

@@ -25,13 +25,13 @@ use planekeeper::observed::{Mode as FileMode, Observed, Seen, StaticPodSeen, Uni
 use planekeeper::plan::Plan;
 use planekeeper::resource::{Desired, Id, Spec, Want};
 use planekeeper::status::conditions::{
-    CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED, PAUSED, READY,
+    self, CERTIFICATES_VALID, COMPONENTS_HEALTHY, CONFIGURATION_ACCEPTED, CONVERGED, PAUSED, READY, ROLLED_BACK,
 };
 use planekeeper::status::update::{self, Inputs, Looked, Ran};
 use planekeeper::status::verdict::{Presence, View, Word};
 use planekeeper::status::{
-    Configuration, Fight, Health, Mode, Moment, Pause, Problem, Program, Rejected, State, Status, Truth, Wake, health,
-    metrics, object, page, text,
+    Configuration, Fight, GivenUp, Health, Mode, Moment, Pause, Problem, Program, Rejected, State, Status, Truth, Wake,
+    health, metrics, object, page, text,
 };
 
 const HASH: &str = "3f1c9a04d2b7e6583f1c9a04d2b7e6583f1c9a04d2b7e6583f1c9a04d2b7e658";
@@ -268,11 +268,23 @@ fn a_host_that_is_as_configured_is_converged_and_ready() {
 fn every_condition_is_there_from_the_first_moment_and_none_claims_what_nobody_saw() {
     let (program, configuration) = (program(), configuration());
     let status = update::next(None, &inputs(&program, &configuration));
-    assert_eq!(status.conditions.len(), 6);
-    for kind in [READY, CONVERGED, COMPONENTS_HEALTHY, CERTIFICATES_VALID] {
+    assert_eq!(status.conditions.len(), 7);
+    for kind in [READY, CONVERGED, COMPONENTS_HEALTHY, CERTIFICATES_VALID, ROLLED_BACK] {
         assert_eq!(truth(&status, kind).0, Truth::Unknown, "{kind}");
     }
     assert_eq!(watching(&status, NOW).verdict().0, Word::Unknown);
+}
+
+#[test]
+fn what_was_taken_back_is_told_with_its_reason() {
+    let well = well();
+    assert_eq!(truth(&well, ROLLED_BACK).0, Truth::False);
+    let given_up = GivenUp { resource: "file:/x/kube-apiserver.yaml".into(), reason: "unknown flag".into() };
+    let status = Status { given_up: vec![given_up], ..well };
+    let told = conditions::conditions(&status, Some(&status), Moment(NOW));
+    let told = told.iter().find(|condition| condition.kind == ROLLED_BACK).unwrap();
+    assert_eq!((told.status, told.reason.as_str()), (Truth::True, "ChangeRolledBack"));
+    assert!(told.message.contains("kube-apiserver.yaml: unknown flag"), "{}", told.message);
 }
 
 #[test]

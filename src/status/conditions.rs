@@ -185,7 +185,7 @@ fn valid(status: &Status, now: Moment) -> Judged {
 
 fn rolled_back(status: &Status) -> Judged {
     match &status.given_up[..] {
-        [] => (Truth::False, "NothingRolledBack", "nothing was taken back".to_owned()),
+        [] => unseen(status).unwrap_or((Truth::False, "NothingRolledBack", "nothing was taken back".to_owned())),
         [first, rest @ ..] => {
             let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
             (Truth::True, "ChangeRolledBack", format!("{}: {}{more}", first.resource, first.reason))

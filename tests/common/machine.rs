@@ -113,9 +113,7 @@ impl Machine {
     }
 
     fn burn(&self) {
-        if self.fuse.fetch_sub(1, Ordering::SeqCst) == 0 {
-            panic!("killed");
-        }
+        assert!(self.fuse.fetch_sub(1, Ordering::SeqCst) != 0, "killed");
     }
 
     /// The components whose containers were ended from here since this was last asked.
@@ -158,7 +156,9 @@ impl Machine {
             }
         }
         if *lock(&self.started) {
-            COMPONENTS.iter().for_each(|component| self.keep(component, &mut running));
+            for component in COMPONENTS {
+                self.keep(component, &mut running);
+            }
         }
     }
 
