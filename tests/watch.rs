@@ -554,7 +554,7 @@ fn a_pause_changes_nothing_and_its_end_puts_right_what_drifted() {
     place
         .until("the drift in the status", |place| place.status()["status"].to_string().contains("manifests/etcd.yaml"));
     assert_eq!(fs::read(place.host(ETCD)).unwrap(), b"drift");
-    assert_eq!(place.status()["status"]["pause"]["reason"], "disk");
+    place.until("the pause in the status", |place| place.status()["status"]["pause"]["reason"] == "disk");
     assert!(place.command(&["resume"]).output().unwrap().status.success());
     place.until_repaired(ETCD, &before, 0o600);
     place.until("no pause", |place| place.status()["status"]["pause"].is_null());
