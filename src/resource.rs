@@ -107,6 +107,8 @@ pub struct Resource {
     pub want: Want,
     /// Which lines of the configuration which of its fields come from.
     pub origins: Vec<Origin>,
+    /// Fields that stay as they are seen to be, by the names that plans show: others own them.
+    pub left: BTreeSet<String>,
 }
 
 /// Present, with what; or absent.
@@ -400,7 +402,7 @@ impl Resource {
     /// A resource that is to be there.
     #[must_use]
     pub fn present(id: Id, phase: &'static str, needs: Vec<Id>, spec: Spec) -> Self {
-        Self { id, phase, needs, want: Want::Present(spec), origins: Vec::new() }
+        Self { id, phase, needs, want: Want::Present(spec), origins: Vec::new(), left: BTreeSet::new() }
     }
 
     /// An API object that is to be there. Every object needs its own phase only; a namespace is Kubernetes' own.

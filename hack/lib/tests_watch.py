@@ -24,6 +24,7 @@ def watch(test):
         node.wait_until_ready()
         converged(node)
     objects(test, node)
+    owned_fields(test, node)
     kubelet(test, node)
     static_pods(test, node)
     configuration(test, node)
@@ -45,6 +46,52 @@ def objects(test, node):
         node.kubectl("delete", "clusterrolebinding", "kubeadm:node-proxier")
         node.wait_for("the objects", lambda: not repaired(node))
         expect("changed by kubectl-patch" in log(node), "who changed the Deployment is not said")
+
+
+OWNED = '''---
+apiVersion: planekeeper.dev/v1alpha1
+kind: PlanekeeperConfiguration
+drift:
+  rules:
+  - resources: object:Deployment/kube-system/coredns
+    fields: [.spec.replicas]
+    policy: Leave
+  - resources: object:ConfigMap/kube-system/coredns
+    fields: [.data.Corefile]
+    policy: Leave
+'''
+
+
+def owned_fields(test, node):
+    with test.check("fields that the cluster's users own stay as they set them, and the rest of these objects is put right"):
+        node.configure(proxy=OWNED)
+        taken(node)
+        for number in range(3):
+            node.kubectl("scale", "deployment", "coredns", SYSTEM, f"--replicas={3 + number}")
+            node.kubectl("label", "deployment", "coredns", SYSTEM, "k8s-app-")
+            node.wait_for("the label", lambda: "k8s-app" not in coredns(node)["metadata"].get("labels", {}) and "it is gone")
+            expect(coredns(node)["spec"]["replicas"] == 3 + number, f"{coredns(node)['spec']['replicas']} replicas, not {3 + number}")
+        node.kubectl("patch", "configmap", "coredns", SYSTEM, "--patch", '{"data": {"Corefile": "mine", "more": "x"}}')
+        node.kubectl("delete", "clusterrolebinding", "system:coredns")
+        node.wait_for("the binding", lambda: node.run(["kubectl", "get", "clusterrolebinding", "system:coredns"]).returncode)
+        map = json.loads(node.kubectl("get", "configmap", "coredns", SYSTEM, "--output=json"))
+        expect(map["data"]["Corefile"] == "mine", f"the Corefile was overwritten: {map['data']}")
+        node.configure()
+        taken(node)
+        node.wait_for("all to be as configured again", lambda: not repaired(node))
+
+
+def coredns(node):
+    return json.loads(node.kubectl("get", "deployment", "coredns", SYSTEM, "--output=json"))
+
+
+def taken(node):
+    """Waits until the configuration that is there is in force."""
+    status = lambda: json.loads(node.run(["planekeeper", "status", "--output=json"], timeout=60).stdout or "{}")
+    source = lambda: node.path(CONFIGURATION).read_text()
+    record = node.path("/var/lib/planekeeper/last-good.json")
+    node.wait_for("the configuration to be in force",
+                  lambda: json.loads(record.read_text())["configuration"][0]["text"] != source() and str(status().get("verdict")))
 
 
 def repaired(node):

@@ -4,7 +4,7 @@ mod ask;
 mod diagnosis;
 mod gate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::cluster::{CertificateKey, Cluster, Etcd};
 use crate::desired::bootstrap_token::secret_of;
 use crate::desired::live::KUBELET;
 use crate::desired::{kubeconfig, static_pod};
+use crate::diff::left;
 use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
 use crate::host::cri::Cri;
@@ -198,11 +199,11 @@ impl Live {
         pulled.map_err(|error| ApplyError::new("pull", &spec.reference, error))
     }
 
-    fn apply_object(&self, wanted: &Value, seen: &Seen) -> Result<(), ApplyError> {
+    fn apply_object(&self, wanted: &Value, seen: &Seen, left: &BTreeSet<String>) -> Result<(), ApplyError> {
         let live = if let Seen::Object(live) = seen { live.as_ref() } else { None };
         let id = Id::of_object(wanted).0;
         let api = self.api().map_err(|error| ApplyError::new("apply", &id, error))?;
-        api.apply(wanted, live).map_err(|error| ApplyError::new("apply", id, error))
+        api.apply_but(wanted, live, left).map_err(|error| ApplyError::new("apply", id, error))
     }
 
     fn delete_object(&self, target: &Value) -> Result<(), ApplyError> {
@@ -320,13 +321,13 @@ impl Host for Live {
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
         match &resource.want {
-            Want::Present(Spec::Object(object)) => self.apply_object(object, seen),
+            Want::Present(Spec::Object(object)) => self.apply_object(object, seen, &resource.left),
             Want::Present(Spec::Image(spec)) => self.pull(spec, tell),
             Want::Present(Spec::Unit(spec)) => self.apply_unit(spec, seen),
             Want::Present(Spec::Gate(spec)) => self.wait(&resource.id, spec, tell),
             Want::Present(spec) => {
                 let met = |id: &str| self.token_in_cluster(id).and_then(|token| token.ends);
-                self.local.apply(spec, seen, verdict, &met)
+                self.local.apply(&left::spec(spec, seen, &resource.left), seen, verdict, &met)
             }
             Want::Absent(Target::File(path)) => self.local.remove(path),
             Want::Absent(Target::Object(object)) => self.delete_object(object),
