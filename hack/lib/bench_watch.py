@@ -1,23 +1,18 @@
 """hack/bench watch: how long drift lasts, from a change to its repair, as who polls without a pause sees it. See hack/bench."""
-import base64
-import http.client
 import json
 import re
-import ssl
 import statistics
 import sys
-import tempfile
 import time
 
 import tests_watch
 from bench_hosts import arguments, verdict
 from node import Node
+from server import CORE, RBAC, Server
 
 TARGETS = {"files": 50, "objects": 150}  # milliseconds, 99 of 100
 PACE = 0.25  # seconds from a repair to the next change: slower than a fight
 MANIFESTS = "/etc/kubernetes/manifests"
-UNIT = "[Service]\nType=notify\nExecStart=/usr/local/bin/planekeeper watch\nRestart=always\n"
-CORE, RBAC = "/api/v1/namespaces/kube-system", "/apis/rbac.authorization.k8s.io/v1"
 MAPS = [f"{CORE}/configmaps/{name}" for name in ("coredns", "kube-proxy", "kubeadm-config", "kubelet-config")]
 DELETED = MAPS + [f"{CORE}/serviceaccounts/coredns", f"{CORE}/serviceaccounts/kube-proxy"] + [
     f"{RBAC}/namespaces/kube-system/{kind}/{name}" for kind in ("roles", "rolebindings")
@@ -29,7 +24,7 @@ def main():
     with Node.up("pk-bench-watch") as node:
         node.install(told.planekeeper)
         node.configure()
-        tests_watch.start(node, UNIT)
+        tests_watch.start(node)
         node.wait_until_ready()
         time.sleep(5)  # what starts takes its time from what is measured
         idle(node)
@@ -81,25 +76,6 @@ def objects(node, rounds):
         times.append((time.perf_counter() - begun) * 1000)
         time.sleep(PACE * 4)
     return times
-
-
-class Server:
-    """A connection to the API server with the credentials of admin.conf."""
-
-    def __init__(self, node):
-        text = node.path("/etc/kubernetes/admin.conf").read_text()
-        part = lambda name: base64.b64decode(re.search(rf"{name}-data: (\S+)", text)[1])
-        context = ssl.create_default_context(cadata=part("certificate-authority").decode())
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(part("client-certificate") + b"\n" + part("client-key"))
-            file.flush()
-            context.load_cert_chain(file.name)
-        self.connection = http.client.HTTPSConnection(node.address, 6443, context=context, timeout=30)
-
-    def ask(self, method, path, body=None):
-        self.connection.request(method, path, body, {"Content-Type": "application/merge-patch+json"} if body else {})
-        answer = self.connection.getresponse()
-        return answer.status, answer.read()
 
 
 def idle(node):

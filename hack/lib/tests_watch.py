@@ -1,16 +1,10 @@
 """A watch keeps a real control plane: files, the kubelet, static Pods and objects, also while the API server is away."""
 import json
 
-from node import CONFIGURATION, expect
+import cache
+from node import CONFIGURATION, differences, expect
 
-UNIT = """\
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/planekeeper watch --log-format json
-ExecReload=/bin/kill -HUP $MAINPID
-WatchdogSec=60s
-Restart=always
-"""
+UNIT = cache.HACK.parent / "examples/systemd/planekeeper.service"  # what people install
 MANIFESTS = "/etc/kubernetes/manifests"
 SYSTEM = "--namespace=kube-system"
 DRIFTS = 60  # random ones, over which memory may not grow
@@ -23,6 +17,7 @@ def watch(test):
     with test.check("a watch brings a bare host up, and tells systemd when it is up"):
         node.wait_until_ready()
         converged(node)
+    service(test, node)
     objects(test, node)
     owned_fields(test, node)
     kubelet(test, node)
@@ -32,10 +27,43 @@ def watch(test):
     idle(test, node)
 
 
-def start(node, unit=UNIT):
-    node.path("/etc/systemd/system/planekeeper.service").write_text(unit)
+def start(node):
+    node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT.read_text())
     node.do("systemctl", "daemon-reload")
     node.do("systemctl", "start", "planekeeper")
+
+
+def service(test, node):
+    with test.check("as a service it looks again at SIGHUP and ends at SIGTERM; to start it anew touches nothing of the control plane"):
+        before = node.files("/etc/kubernetes", "/var/lib/kubelet"), node.containers(), node.kubelet()
+        node.do("systemctl", "reload", "planekeeper")
+        expect(show(node, "ActiveState") == "active", "it does not run after a reload")
+        node.do("systemctl", "stop", "planekeeper", timeout=30)
+        expect(show(node, "Result") == "success", f"it ended with {show(node, 'Result')}")
+        node.do("systemctl", "start", "planekeeper")
+        converged(node)
+        after = node.files("/etc/kubernetes", "/var/lib/kubelet"), node.containers(), node.kubelet()
+        expect(before[0] == after[0], f"files were touched: {differences(before[0], after[0])}")
+        expect(before[1:] == after[1:], "containers or the kubelet were started anew")
+    with test.check("a watch that hangs is started anew by systemd's watchdog"):
+        folder = node.path("/etc/systemd/system/planekeeper.service.d")
+        folder.mkdir()
+        (folder / "soon.conf").write_text("[Service]\nWatchdogSec=3s\nTimeoutStopSec=3s\n")
+        node.do("systemctl", "daemon-reload")
+        node.do("systemctl", "restart", "planekeeper")
+        first = show(node, "MainPID")
+        node.do("kill", "-STOP", first)
+        node.wait_for("another process", lambda: show(node, "MainPID") in (first, "0") and "it is the same")
+        converged(node)
+        expect("watchdog" in log(node).lower(), "the journal says nothing of the watchdog")
+        (folder / "soon.conf").unlink()
+        node.do("systemctl", "daemon-reload")
+        node.do("systemctl", "restart", "planekeeper")
+        converged(node)
+
+
+def show(node, what):
+    return node.do("systemctl", "show", f"--property={what}", "--value", "planekeeper").stdout.strip()
 
 
 def objects(test, node):
@@ -182,17 +210,13 @@ def memory(node):
 
 def converged(node):
     """The service manager is told that all is as wanted."""
-    def missing():
-        text = node.do("systemctl", "show", "--property=StatusText", "--value", "planekeeper").stdout.strip()
-        return "" if text.startswith("converged") else text or "nothing is said"
-    node.wait_for("the watch to say that all is as wanted", missing)
+    said = lambda: show(node, "StatusText")
+    node.wait_for("the watch to say that all is as wanted", lambda: not said().startswith("converged") and (said() or "nothing is said"))
 
 
 def log(node):
-    """What the watch has said."""
-    lines = node.do("journalctl", "--unit=planekeeper", "--output=cat", "--no-pager").stdout.splitlines()
-    said = [json.loads(line) for line in lines if line.startswith("{")]
-    return "\n".join(f"{line['event']}: {line['message']}" for line in said)
+    """What the watch and systemd have said."""
+    return node.do("journalctl", "--unit=planekeeper", "--output=cat", "--no-pager").stdout
 
 
 TESTS = {"watch": watch}

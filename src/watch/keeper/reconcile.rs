@@ -203,9 +203,10 @@ impl Keeper<'_> {
         let elapsed = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last_step = AtomicU64::new(0);
         let looked = self.seams.looked;
-        let (log, sandbox, inbox) = (self.log, self.setting.sandbox, &self.inbox);
+        let (log, sandbox, inbox, service) = (self.log, self.setting.sandbox, &self.inbox, &self.service);
         let tell = |event: Event<'_>| match event {
             Event::Looked(pass) => {
+                service.looked();
                 looked(cluster, pass);
                 *sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight::of(pass, sandbox));
             }
