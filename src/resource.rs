@@ -8,13 +8,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::cluster::{KeyAlgorithm, Location, TokenEnd};
 use crate::facts::Owner;
 
+mod list;
 mod running;
 
+pub use list::{Desired, Waiting};
 pub use running::{Condition, GateSpec, ImageSpec, StaticPodSpec, UnitSpec};
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.
@@ -340,64 +342,6 @@ pub struct Origin {
     pub place: Location,
 }
 
-/// Everything that is wanted, in an order that a person can read: what others need comes first.
-#[derive(Clone, Debug, Default)]
-pub struct Desired {
-    /// The resources.
-    pub resources: Vec<Resource>,
-    /// What waits for a fact that is not there yet.
-    pub waiting: Vec<Waiting>,
-}
-
-/// A resource that cannot be said yet.
-#[derive(Clone, Debug)]
-pub struct Waiting {
-    /// Its id.
-    pub id: Id,
-    /// What has to be there first.
-    pub on: Id,
-}
-
-impl Desired {
-    /// Says of the fields that an earlier wish had for an object, and this one no longer has, that they are to be absent: nobody else
-    /// would take them out. Server-side apply knows them as fields that their manager has given up.
-    pub fn drop_fields_of(&mut self, before: &Self) {
-        for resource in &mut self.resources {
-            let earlier = before.resources.iter().find(|earlier| earlier.id == resource.id);
-            if let Want::Present(Spec::Object(wanted)) = &mut resource.want
-                && let Some(Want::Present(Spec::Object(earlier))) = earlier.map(|earlier| &earlier.want)
-            {
-                drop_fields(wanted, earlier);
-            }
-        }
-    }
-
-    /// Adds a resource.
-    pub fn push(&mut self, resource: Resource) {
-        self.resources.push(resource);
-    }
-
-    /// Adds everything of another list.
-    pub fn extend(&mut self, other: Self) {
-        self.resources.extend(other.resources);
-        self.waiting.extend(other.waiting);
-    }
-}
-
-/// Sets to null what an earlier value has and this one lacks, field by field.
-fn drop_fields(wanted: &mut Value, earlier: &Value) {
-    let (Some(wanted), Some(earlier)) = (wanted.as_object_mut(), earlier.as_object()) else { return };
-    for (key, earlier) in earlier {
-        let value = wanted
-            .entry(key.clone())
-            .or_insert_with(|| if earlier.is_object() { Value::Object(Map::new()) } else { Value::Null });
-        if value.as_array().is_some_and(Vec::is_empty) {
-            *value = Value::Null;
-        }
-        drop_fields(value, earlier);
-    }
-}
-
 impl Resource {
     /// A resource that is to be there.
     #[must_use]
@@ -409,6 +353,21 @@ impl Resource {
     #[must_use]
     pub fn object(phase: &'static str, object: Value) -> Self {
         Self::present(Id::of_object(&object), phase, Vec::new(), Spec::Object(object))
+    }
+
+    /// What else has to be seen to judge it and to make it: what it needs, who signs it, who bears witness of it.
+    pub fn depends_on(&self) -> impl Iterator<Item = &Id> {
+        let none: &[Id] = &[];
+        let (others, issuer) = match &self.want {
+            Want::Present(Spec::KeyPair(spec)) => (spec.witnesses.as_slice(), None),
+            Want::Present(Spec::Certificate(spec)) => match &spec.issuer {
+                Issuer::SelfSigned { witnesses } => (witnesses.as_slice(), None),
+                Issuer::Ca(ca) => (none, Some(&ca.id)),
+            },
+            Want::Present(Spec::Kubeconfig(spec)) => (none, Some(&spec.issuer.id)),
+            _ => (none, None),
+        };
+        self.needs.iter().chain(others).chain(issuer)
     }
 
     /// With origins.

@@ -81,17 +81,12 @@ def objects(node, rounds):
 def idle(node):
     """Prints the memory and the processor time of a watch that has nothing to do."""
     seconds = 10
-    first = ticks(node)
+    first = tests_watch.ticks(node)
     time.sleep(seconds)
     status = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/status").stdout
     rss = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("VmRSS", "RssAnon")}
     print(f"idle     {rss['VmRSS']:.1f} MiB resident, {rss['RssAnon']:.1f} of them not of the program's file; "
-          f"{(ticks(node) - first) / seconds:.2f} % of a core")
-
-
-def ticks(node):
-    fields = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/stat").stdout.rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
+          f"{(tests_watch.ticks(node) - first) / seconds:.2f} % of a core")
 
 
 def show(what, times):

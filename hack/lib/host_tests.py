@@ -92,6 +92,7 @@ def tests():
     import tests_drift
     import tests_faults
     import tests_gitops
+    import tests_idle
     import tests_images
     import tests_kill
     import tests_preflight
@@ -100,7 +101,7 @@ def tests():
     import tests_way_up
     modules = (
         tests_kill, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_drift, tests_gitops,
-        tests_watch,
+        tests_idle, tests_watch,
     )
     return {name: function for module in modules for name, function in module.TESTS.items()}
 

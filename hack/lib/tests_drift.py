@@ -52,7 +52,8 @@ def walk_files(test, node, last):
             for one in made:
                 before = node.files(*OWN)
                 happen(last, one)
-                touched = {path for path in {**before, **(after := node.files(*OWN))} if before.get(path) != after.get(path)}
+                after = node.files(*OWN)
+                touched = {path for path in {**before, **after} if before.get(path) != after.get(path)}
                 own = {path for path in paths if drifts.resource(path) == one.resource}
                 above = {os.path.dirname(path) + "/." for path in own}
                 expect(touched <= own | above, f"{one.what}: others were touched: {sorted(touched - own - above)}")

@@ -180,7 +180,7 @@ def git_sync(test, node):
         kept(node, 6, publish)
         tests_watch.converged(node)
         shutil.copy(EXAMPLES / "git-sync/git-sync.yaml", node.path("/root"))
-        node.kubectl("apply", "--dry-run=server", "--filename=/root/git-sync.yaml")
+        node.kubectl("apply", "--dry-run=server", "--filename=/srv/git-sync.yaml")
 
 
 def configmap(test, node):
@@ -193,10 +193,10 @@ def configmap(test, node):
             pods = ("annotate", "pod", "--namespace=kube-system", "--selector=app=planekeeper-configuration", "--overwrite", f"now={message}")
             node.kubectl(*pods)  # the kubelet looks at a Pod that changes at once, and else within a minute or so
 
-        node.path("/root/cluster.yaml").write_text(text(node, 7))
-        node.kubectl("create", "configmap", "planekeeper-configuration", "--namespace=kube-system", "--from-file=/root/cluster.yaml")
+        node.path("/srv/cluster.yaml").write_text(text(node, 7))
+        node.kubectl("create", "configmap", "planekeeper-configuration", "--namespace=kube-system", "--from-file=/srv/cluster.yaml")
         shutil.copy(EXAMPLES / "configmap/configmap.yaml", node.path("/root"))
-        node.kubectl("apply", "--filename=/root/configmap.yaml")
+        node.kubectl("apply", "--filename=/srv/configmap.yaml")
         node.wait_for("the link", lambda: not node.path("/var/lib/planekeeper-configmap/current").is_symlink() and "it is not there")
         follow(node, "configmap", "from-configmap")
         rolled_out(node, 7)
@@ -216,9 +216,9 @@ def import_tools(node):
                 files[library] = (root / library.lstrip("/")).resolve()
         archive = pathlib.Path(folder, "busybox.tar")
         images.write_image(archive, "docker.io/library/busybox:1.37", files, "/usr/bin/sh")
-        target = node.path("/root/busybox.tar")
+        target = node.path("/srv/busybox.tar")
         shutil.copy(archive, target)
-        node.do("ctr", "--namespace=k8s.io", "images", "import", "--local", "/root/busybox.tar")
+        node.do("ctr", "--namespace=k8s.io", "images", "import", "--local", "/srv/busybox.tar")
 
 
 TESTS = {"gitops": gitops}

@@ -13,10 +13,12 @@ GROWTH_MIB = 4  # what a heap may grow by without a leak
 
 def watch(test):
     node = test.node("a")
-    start(node)
-    with test.check("a watch brings a bare host up, and tells systemd when it is up"):
+    not_ready(test, node)
+    with test.check("a watch brings a bare host up, and `status --wait` waits for that"):
+        node.do("planekeeper", "status", "--wait", "--timeout=3m")
         node.wait_until_ready()
         converged(node)
+    pause(test, node)
     service(test, node)
     objects(test, node)
     owned_fields(test, node)
@@ -24,7 +26,41 @@ def watch(test):
     static_pods(test, node)
     configuration(test, node)
     without_api(test, node)
-    idle(test, node)
+    growth(test, node)
+
+
+def not_ready(test, node):
+    with test.check("a watch that is to set up a host which is not ready says why, writes nothing, and goes on once it is"):
+        other = node.begin("socat", "TCP-LISTEN:10259,fork", "STDOUT")
+        start(node)
+        node.wait_for("a word about the port", lambda: "Port-10259" not in log(node) and "there is none")
+        node.do("planekeeper", "status", exit=1)
+        expect(not node.path(f"{MANIFESTS}/etcd.yaml").exists() and not node.path("/etc/kubernetes/pki").exists(), "something was written")
+        node.do("pkill", "socat")
+        other.wait()
+
+
+def pause(test, node):
+    label = ("label", "controlplanenode", node.name)
+    flag = "planekeeper.dev/paused"
+    with test.check("the label of the ControlPlaneNode pauses: what drifts meanwhile is shown, and put right once the label is gone"):
+        node.kubectl(*label, f"{flag}=maintenance")
+        node.wait_for("the pause", lambda: not said(node).startswith("paused") and said(node))
+        node.kubectl("delete", "configmap", "coredns", SYSTEM)
+        node.path("/etc/kubernetes/scheduler.conf").chmod(0o666)
+        node.wait_for("the drift to be shown", lambda: missing(node.run(["planekeeper", "status"]).stdout, "PAUSED", "scheduler.conf"))
+        expect(node.path("/etc/kubernetes/scheduler.conf").stat().st_mode & 0o777 == 0o666, "it was repaired")
+        paused = lambda: node.kubectl("get", "pkn", node.name, "--output=jsonpath={.status.conditions[?(@.type=='Paused')].status}")
+        node.wait_for("the object's condition Paused", lambda: paused() != "True" and paused())
+        node.kubectl(*label, f"{flag}-")
+        node.wait_for("the object", lambda: node.run(["kubectl", "get", "configmap", "coredns", SYSTEM]).returncode)
+        converged(node)
+        expect(node.path("/etc/kubernetes/scheduler.conf").stat().st_mode & 0o777 == 0o600, "it was not repaired")
+
+
+def missing(text, *words):
+    """What of the words is not in a text."""
+    return any(word not in text for word in words) and f"there is no {words} in:\n{text}"
 
 
 def start(node):
@@ -37,7 +73,7 @@ def service(test, node):
     with test.check("as a service it looks again at SIGHUP and ends at SIGTERM; to start it anew touches nothing of the control plane"):
         before = node.files("/etc/kubernetes", "/var/lib/kubelet"), node.containers(), node.kubelet()
         node.do("systemctl", "reload", "planekeeper")
-        expect(show(node, "ActiveState") == "active", "it does not run after a reload")
+        node.wait_for("the end of the reload", lambda: show(node, "ActiveState") != "active" and show(node, "ActiveState"))
         node.do("systemctl", "stop", "planekeeper", timeout=30)
         expect(show(node, "Result") == "success", f"it ended with {show(node, 'Result')}")
         node.do("systemctl", "start", "planekeeper")
@@ -186,8 +222,8 @@ def without_api(test, node):
         node.wait_until_ready()
 
 
-def idle(test, node):
-    with test.check("a watch that has nothing to do asks for nothing, and its memory does not grow with what it repairs"):
+def growth(test, node):
+    with test.check("a watch's memory does not grow with what it repairs"):
         first = memory(node)
         folders = [node.path(folder) for folder in (MANIFESTS, "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd")]
         # So many that none is changed as often as in a fight.
@@ -208,10 +244,20 @@ def memory(node):
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")))
 
 
+def ticks(node):
+    """Hundredths of a second of processor time that the watch has taken."""
+    fields = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/stat").stdout.rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def converged(node):
     """The service manager is told that all is as wanted."""
-    said = lambda: show(node, "StatusText")
-    node.wait_for("the watch to say that all is as wanted", lambda: not said().startswith("converged") and (said() or "nothing is said"))
+    node.wait_for("the watch to say that all is as wanted", lambda: not said(node).startswith("converged") and (said(node) or "nothing is said"))
+
+
+def said(node):
+    """The line that the service manager was told last."""
+    return show(node, "StatusText")
 
 
 def log(node):

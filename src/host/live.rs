@@ -233,7 +233,7 @@ impl Live {
     }
 
     /// Objects of the API, and the conditions that what runs has to meet.
-    fn observe_running(&self, desired: &Desired) -> Observed {
+    fn observe_running(&self, desired: &Desired, whole: bool) -> Observed {
         let (mut objects, mut gates) = (BTreeMap::new(), Vec::new());
         for resource in &desired.resources {
             match &resource.want {
@@ -246,7 +246,7 @@ impl Live {
         }
         let conditions: Vec<&Condition> = gates.iter().map(|(_, condition)| *condition).collect();
         let wanted: Vec<&Value> = objects.values().copied().collect();
-        let answers = self.ask(&conditions, &wanted);
+        let answers = self.ask(&conditions, &wanted, whole);
         let no_api = !answers.api.objects.values().any(Result::is_ok) && self.never_had_api();
         let object = |id: &Id| {
             let seen = match answers.api.objects.get(id) {
@@ -260,6 +260,25 @@ impl Live {
         };
         let gates = gates.iter().map(|(id, condition)| ((*id).clone(), Ok(Seen::Gate(answers.hold(condition)))));
         objects.into_keys().map(object).chain(gates).collect()
+    }
+
+    /// Everything of these resources; where they are the `whole` of what is wanted, their objects are those to be told of.
+    fn observe_with(&self, desired: &Desired, whole: bool) -> Observed {
+        // Each waits for the answers of others.
+        let mut observed = std::thread::scope(|scope| {
+            let running = scope.spawn(|| self.observe_running(desired, whole));
+            let images = scope.spawn(|| self.observe_images(desired));
+            let units = scope.spawn(|| self.observe_units(desired));
+            let mut observed = self.observe_files(desired);
+            for part in [running, images, units] {
+                observed.extend(part.join().unwrap_or_default());
+            }
+            observed
+        });
+        for resource in &desired.resources {
+            observed.entry(resource.id.clone()).or_insert_with(|| Err(unknown(resource)));
+        }
+        observed
     }
 
     fn observe_units(&self, desired: &Desired) -> Observed {
@@ -302,21 +321,11 @@ impl Host for Live {
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
-        // Each waits for the answers of others.
-        let mut observed = std::thread::scope(|scope| {
-            let running = scope.spawn(|| self.observe_running(desired));
-            let images = scope.spawn(|| self.observe_images(desired));
-            let units = scope.spawn(|| self.observe_units(desired));
-            let mut observed = self.observe_files(desired);
-            for part in [running, images, units] {
-                observed.extend(part.join().unwrap_or_default());
-            }
-            observed
-        });
-        for resource in &desired.resources {
-            observed.entry(resource.id.clone()).or_insert_with(|| Err(unknown(resource)));
-        }
-        observed
+        self.observe_with(desired, true)
+    }
+
+    fn observe_part(&self, part: &Desired) -> Observed {
+        self.observe_with(part, false)
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
