@@ -159,6 +159,8 @@ def of_file(path, all=False):
     """The kinds of drift of a file that are repaired; where not `all`, without those that start a component anew."""
     if PROTECTED.search(path):
         return ["chmod"]
+    if path.endswith("/sa.pub"):
+        return ["delete", "chmod"]  # another key may be meant
     if RESTARTING.search(path) and not all:
         return ["chmod", "chown", "truncate"] if "/manifests/" in path else ["chmod", "chown"]
     return list(KINDS_OF_FILE)

@@ -55,7 +55,7 @@ def walk_files(test, node, last):
                 after = node.files(*OWN)
                 touched = {path for path in {**before, **after} if before.get(path) != after.get(path)}
                 own = {path for path in paths if drifts.resource(path) == one.resource}
-                above = {os.path.dirname(path) + "/." for path in own}
+                above = {os.path.dirname(path) for path in own}
                 expect(touched <= own | above, f"{one.what}: others were touched: {sorted(touched - own - above)}")
             once(node, mark, made)
             count += len(made)
