@@ -52,7 +52,7 @@ def drift(path, change):
             sys.exit(f"bench: {path} was not repaired")
     took = time.perf_counter() - begun
     time.sleep(PACE)
-    return took * 1000
+    return took * 1000, path.name
 
 
 def objects(node, rounds):
@@ -73,7 +73,7 @@ def objects(node, rounds):
                 break
             if time.perf_counter() - begun > 30:
                 sys.exit(f"bench: {path} was not repaired")
-        times.append((time.perf_counter() - begun) * 1000)
+        times.append(((time.perf_counter() - begun) * 1000, path.rpartition("/")[2] + (" patched" if number % 2 else " deleted")))
         time.sleep(PACE * 4)
     return times
 
@@ -91,10 +91,12 @@ def idle(node):
 
 def show(what, times):
     """Prints what was measured; says whether the target is met."""
+    slowest = ", ".join(f"{name} {took:.0f}" for took, name in sorted(times, reverse=True)[:5])
+    times = [took for took, _ in times]
     worst = statistics.quantiles(times, n=100)[98]
     met = worst <= TARGETS[what]
     print(f"{what:<8} p50 {statistics.median(times):6.1f} ms   p99 {worst:6.1f} ms   of {len(times)}, at most {max(times):.1f} ms; "
-          f"target {TARGETS[what]} {verdict(met)}")
+          f"target {TARGETS[what]} {verdict(met)}; slowest: {slowest}")
     return met
 
 

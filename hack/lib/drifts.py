@@ -1,4 +1,5 @@
 """What may happen to a control plane behind planekeeper's back: each kind of drift, for each thing that it owns. For tests_drift.py."""
+import ctypes
 import json
 import os
 import pathlib
@@ -69,12 +70,14 @@ class File:
         elif kind in ("edit", "truncate"):
             self.spoilt = edited(self.bytes) if kind == "edit" else b""
             path.write_bytes(self.spoilt)
-        else:
+        elif kind == "delete":
             path.unlink()
-            if kind == "link":
-                path.symlink_to("/etc/hostname")
-            elif kind == "folder":
-                path.mkdir()
+        else:
+            # In its place at once: planekeeper would be there in between.
+            other = path.with_name(".drift")
+            other.symlink_to("/etc/hostname") if kind == "link" else other.mkdir()
+            exchange(path, other)
+            other.unlink()
 
     def is_there(self):
         """It is as it was, apart from what chance makes: keys and serial numbers."""
@@ -91,12 +94,19 @@ class File:
         return len(bytes) > 200 and bytes != self.spoilt
 
 
+def exchange(path, other):
+    """Two names change places at once."""
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    if ctypes.CDLL(None, use_errno=True).renameat2(here, os.fsencode(path), here, os.fsencode(other), exchange) != 0:
+        raise OSError(ctypes.get_errno(), f"{path} and {other} cannot change places")
+
+
 def edited(bytes):
     """One letter of a value is another."""
     if (at := bytes.find(b"-----BEGIN ")) >= 0:
         at = bytes.index(b"\n", at) + 15
         return bytes[:at] + (b"B" if bytes[at:at + 1] == b"A" else b"A") + bytes[at + 1:]
-    for old, new in ((b"system", b"sistem"), (b"kubernetes", b"cubernetes"), (b"unix", b"univ"), (b"level", b"lever")):
+    for old, new in ((b"system", b"sistem"), (b"kubernetes", b"cubernetes"), (b"unix", b"univ"), (b"level", b"lever"), (b'ARGS="', b'ARGS="--v=2 ')):
         if old in bytes:
             return bytes.replace(old, new, 1)
     raise Failed(f"there is nothing to edit in {bytes!r}")
@@ -144,7 +154,7 @@ def content(object):
 def objects(node):
     """The ids of all objects that planekeeper owns."""
     status = json.loads(node.do("planekeeper", "status", "--output=json").stdout)
-    return [seen["id"] for seen in status["resources"] if seen["id"].startswith("object:")]
+    return [seen["id"] for seen in status["status"]["resources"] if seen["id"].startswith("object:")]
 
 
 def of_object(server, resource):

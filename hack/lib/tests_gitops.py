@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
 
 import cache
@@ -94,53 +93,51 @@ def install_git(node):
 
 
 class Repository:
-    """A repository on the host, and a clone of it on this machine to commit from."""
+    """A repository on the host, and a clone of it there to commit from."""
 
-    def __init__(self, node, path="/srv/cluster.git"):
-        self.bare = node.path(path)
-        self.clone = pathlib.Path(tempfile.mkdtemp(prefix="planekeeper-gitops-"))
-        self.git("init", "--quiet", "--initial-branch=main")
-        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", os.path.realpath(self.bare)], check=True)
+    def __init__(self, node, path):
+        self.node, self.bare, self.clone = node, path, f"{path}.clone"
+        node.do("git", "init", "--quiet", "--bare", "--initial-branch=main", self.bare)
+        node.do("git", "init", "--quiet", "--initial-branch=main", self.clone)
 
     def git(self, *words):
-        identity = ["-c", "user.name=a person", "-c", "user.email=person@example.com"]
-        return cache.run(["git", "-C", self.clone, *identity, *words])
+        identity = ("-c", "user.name=a person", "-c", "user.email=person@example.com")
+        return self.node.do("git", "-C", self.clone, *identity, *words).stdout.strip()
 
     def publish(self, text, message):
-        (self.clone / "cluster.yaml").write_text(text)
+        """Commits a version and pushes it; its commit."""
+        self.node.path(f"{self.clone}/cluster.yaml").write_text(text)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
-        self.git("push", "--quiet", os.path.realpath(self.bare), "main")
+        self.git("push", "--quiet", self.bare, "main")
+        return self.git("rev-parse", "HEAD")
 
 
 def timer(test, node):
     folder = EXAMPLES / "git-timer"
-    repository = Repository(node)
+    repository = Repository(node, "/srv/cluster.git")
     with test.check("a systemd timer with git: each version is rolled out, and the commit that is in force is shown"):
         repository.publish(text(node, 3), "first")
         shutil.copy(folder / "planekeeper-pull", node.path("/usr/local/bin/planekeeper-pull"))
         for name in ("planekeeper-pull.service", "planekeeper-pull.timer"):
             shutil.copy(folder / name, node.path(f"/etc/systemd/system/{name}"))
-        node.do("git", "-c", "safe.directory=*", "clone", "--quiet", "--bare", "/srv/cluster.git", "/var/lib/planekeeper-git/repository")
+        node.do("git", "clone", "--quiet", "--bare", "/srv/cluster.git", "/var/lib/planekeeper-git/repository")
         soon = node.path("/etc/systemd/system/planekeeper-pull.timer.d")
         soon.mkdir()
         (soon / "soon.conf").write_text("[Timer]\nOnActiveSec=0\nOnUnitInactiveSec=1s\nRandomizedDelaySec=0\nAccuracySec=100ms\n")
         follow(node, "git-timer", "from-git")
         node.do("systemctl", "start", "planekeeper-pull.timer")
         rolled_out(node, 3)
-        repository.publish(text(node, 4), "second")
+        commit = repository.publish(text(node, 4), "second")
         rolled_out(node, 4)
-        commit = repository.git("rev-parse", "HEAD").strip()
         status = node.do("planekeeper", "status", "--output=json").stdout
         expect(commit in status, f"{commit} is not in the status")
     with test.check("a systemd timer with git: bad versions change nothing; those that are not valid are named by the unit that pulls"):
         good, before = text(node, 4), node.files("/etc/kubernetes")
         for name in ("empty", "truncated", "invalid"):
-            spoil, said = BAD[name]
-            mark = len(log(node, "planekeeper-pull"))
-            repository.publish(spoil(good), name)
-            node.wait_for("the unit to fail", lambda: "exit-code" not in log(node, "planekeeper-pull")[mark:] and "it has not")
-            expect(said in log(node, "planekeeper-pull")[mark:], f"{name}: {said!r} is not in its log")
+            commit = repository.publish(BAD[name][0](good), name)
+            wrong = f"worktrees/{commit}/cluster.yaml:"
+            node.wait_for(f"the line of the {name} one", lambda: wrong not in log(node, "planekeeper-pull") and "it is not named")
         spoil, said = BAD["destructive"]
         mark = len(log(node, "planekeeper"))
         repository.publish(spoil(good), "destructive")
@@ -155,21 +152,21 @@ def timer(test, node):
 def git_sync(test, node):
     """git-sync itself is not to be had here: this swaps its link as git-sync v4 does, beside its work trees."""
     repository = Repository(node, "/srv/other.git")
-    root = node.path("/var/lib/planekeeper-git-sync")
-    root.mkdir()
-    cache.run(["git", "clone", "--quiet", "--bare", repository.clone, os.path.join(os.path.realpath(root), ".repository")])
+    root = "/var/lib/planekeeper-git-sync"
+    node.do("git", "clone", "--quiet", "--bare", repository.bare, f"{root}/.repository")
+    link = node.path(f"{root}/current")
 
     def publish(text, message):
-        repository.publish(text, message)
-        commit = repository.git("rev-parse", "HEAD").strip()
-        old = os.readlink(root / "current") if (root / "current").is_symlink() else None
-        git = ["git", "-C", os.path.join(os.path.realpath(root), ".repository")]
-        cache.run([*git, "fetch", "--quiet", repository.clone, "main"])
-        cache.run([*git, "worktree", "add", "--quiet", "--detach", os.path.join(os.path.realpath(root), ".worktrees", commit), commit])
-        (root / "tmp-link").symlink_to(f".worktrees/{commit}")
-        (root / "tmp-link").rename(root / "current")
+        commit = repository.publish(text, message)
+        old = os.readlink(link) if link.is_symlink() else None
+        git = ("git", "-C", f"{root}/.repository")
+        node.do(*git, "fetch", "--quiet", "origin", "main")
+        node.do(*git, "worktree", "add", "--quiet", "--detach", f"{root}/.worktrees/{commit}", commit)
+        new = link.with_name("tmp-link")
+        new.symlink_to(f".worktrees/{commit}")
+        new.rename(link)
         if old:
-            cache.run([*git, "worktree", "remove", "--force", os.path.join(os.path.realpath(root), old)])
+            node.do(*git, "worktree", "remove", "--force", f"{root}/{old}")
 
     with test.check("git-sync's link: each version is rolled out; bad ones change nothing and are named with their line"):
         publish(text(node, 5), "first")

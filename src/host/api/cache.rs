@@ -63,6 +63,8 @@ struct State {
     copies: BTreeMap<Id, Held>,
     /// The watches that go on, whose copies are what the server has.
     current: BTreeSet<Collection>,
+    /// Objects that somebody wanted to know, and that nobody has read since.
+    missed: BTreeSet<Id>,
 }
 
 struct Held {
@@ -94,6 +96,7 @@ impl Cache {
         let mut state = self.shared.lock();
         state.current.retain(|collection| collections.contains(collection));
         state.copies.retain(|id, copy| wanted.get(id) == Some(&copy.of));
+        state.missed.retain(|id| wanted.contains_key(id));
         for (id, of) in &wanted {
             let unknown = || Held { of: of.clone(), object: Err(Unknown), least: 0 };
             state.copies.entry(id.clone()).or_insert_with(unknown);
@@ -113,14 +116,20 @@ impl Cache {
     /// # Errors
     /// That is not known.
     pub fn get(&self, id: &Id) -> Known {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let copy = state.copies.get(id).ok_or(Unknown)?;
-        if state.current.contains(&copy.of) { copy.object.clone() } else { Err(Unknown) }
+        let known = if state.current.contains(&copy.of) { copy.object.clone() } else { Err(Unknown) };
+        if known.is_err() {
+            state.missed.insert(id.clone());
+        }
+        known
     }
 
     /// Takes an object as it was read just now.
     pub fn put(&self, id: &Id, object: Option<&Value>) {
-        if let Some(copy) = self.shared.lock().copies.get_mut(id) {
+        let mut state = self.shared.lock();
+        state.missed.remove(id);
+        if let Some(copy) = state.copies.get_mut(id) {
             copy.least = object.map_or(0, version);
             copy.object = Ok(object.cloned());
         }
@@ -197,11 +206,13 @@ impl Shared {
                 let gone: Vec<Id> = mine.map(|(id, _)| id.clone()).filter(|id| !listed.contains(id)).collect();
                 let mut changed: Vec<Id> = gone.into_iter().filter(|id| state.remove(id, None)).collect();
                 listed.clear();
-                if state.current.insert(collection.clone()) && changed.is_empty() {
-                    // What could not be known until now may have to be done now.
-                    changed
-                        .extend(state.copies.iter().find(|(_, copy)| copy.of == *collection).map(|(id, _)| id.clone()));
-                }
+                state.current.insert(collection.clone());
+                // What could not be known until now may have to be done now.
+                let missed = std::mem::take(&mut state.missed);
+                let is_mine = |id: &Id| state.copies.get(id).is_some_and(|copy| copy.of == *collection);
+                let (mine, others) = missed.into_iter().partition::<BTreeSet<Id>, _>(is_mine);
+                state.missed = others;
+                changed.extend(mine);
                 changed
             }
             Some(Event::Apply(object)) => state.set(value(collection, &object)).into_iter().collect(),
@@ -328,7 +339,7 @@ mod tests {
         let wanted = collections(&[&a, &b]);
         let of = wanted.values().next().unwrap().clone();
         let copy = |of: Collection| Held { of, object: Err(Unknown), least: 0 };
-        (State { copies: wanted.into_iter().map(|(id, of)| (id, copy(of))).collect(), current: BTreeSet::new() }, of)
+        (State { copies: wanted.into_iter().map(|(id, of)| (id, copy(of))).collect(), ..State::default() }, of)
     }
 
     #[test]
