@@ -151,10 +151,11 @@ def content(object):
     return {**rest, "metadata": metadata}
 
 
-def objects(node):
-    """The ids of all objects that planekeeper owns."""
+def objects(node, server):
+    """The ids of all objects that planekeeper owns, but those that are not to be there."""
     status = json.loads(node.do("planekeeper", "status", "--output=json").stdout)
-    return [seen["id"] for seen in status["status"]["resources"] if seen["id"].startswith("object:")]
+    ids = [seen["id"] for seen in status["status"]["resources"] if seen["id"].startswith("object:")]
+    return [name for name in ids if server.get(place(name))]
 
 
 def of_object(server, resource):

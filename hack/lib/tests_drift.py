@@ -85,7 +85,7 @@ def walk_folders(test, node):
 
 
 def walk_objects(test, node, server, last):
-    names = drifts.objects(node)
+    names = drifts.objects(node, server)
     kinds = {name: drifts.of_object(server, name) for name in names}
     count = 0
     with test.check("every object that it owns is put right, once, whether it is deleted, edited or loses a label"):
@@ -119,7 +119,7 @@ def at_random(test, node, server, last):
     chance = random.Random(seed := int(os.environ.get("SEED", str(time.time_ns() % 10**6))))
     test.say(f"SEED={seed}")
     files = [(path, kind) for path in drifts.files(node) for kind in drifts.of_file(path)]
-    objects = [(name, kind) for name in drifts.objects(node) for kind in drifts.of_object(server, name)]
+    objects = [(name, kind) for name in drifts.objects(node, server) for kind in drifts.of_object(server, name)]
     done = kills = 0
     first = None
     begun = time.monotonic()

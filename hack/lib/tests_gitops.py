@@ -176,7 +176,7 @@ def git_sync(test, node):
         rolled_out(node, 6)
         kept(node, 6, publish)
         tests_watch.converged(node)
-        shutil.copy(EXAMPLES / "git-sync/git-sync.yaml", node.path("/root"))
+        shutil.copy(EXAMPLES / "git-sync/git-sync.yaml", node.path("/srv"))
         node.kubectl("apply", "--dry-run=server", "--filename=/srv/git-sync.yaml")
 
 
@@ -192,7 +192,7 @@ def configmap(test, node):
 
         node.path("/srv/cluster.yaml").write_text(text(node, 7))
         node.kubectl("create", "configmap", "planekeeper-configuration", "--namespace=kube-system", "--from-file=/srv/cluster.yaml")
-        shutil.copy(EXAMPLES / "configmap/configmap.yaml", node.path("/root"))
+        shutil.copy(EXAMPLES / "configmap/configmap.yaml", node.path("/srv"))
         node.kubectl("apply", "--filename=/srv/configmap.yaml")
         node.wait_for("the link", lambda: not node.path("/var/lib/planekeeper-configmap/current").is_symlink() and "it is not there")
         follow(node, "configmap", "from-configmap")
