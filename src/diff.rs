@@ -6,6 +6,7 @@ pub mod file;
 pub mod image;
 pub mod key_pair;
 pub mod kubeconfig;
+pub mod left;
 pub mod mode;
 pub mod node;
 pub mod object;
@@ -34,7 +35,7 @@ pub fn judge(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) ->
         },
         Want::Present(spec) => match seen {
             Seen::Obstacle(obstacle) => judge_obstacle(spec, obstacle),
-            seen => judge_present(spec, seen, observed, now),
+            seen => judge_present(&left::spec(spec, seen, &resource.left), seen, observed, now),
         },
     }
 }

@@ -40,6 +40,16 @@ pub struct Pass {
 /// # Errors
 /// The facts of the host could not be read.
 pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -> Result<Pass, ObserveError> {
+    look_at(host, cluster, last_good, None)
+}
+
+/// [`look`], at some resources only, with all that they depend on; where these are not named, at everything.
+fn look_at<H: Host + ?Sized>(
+    host: &H,
+    cluster: &Cluster,
+    last_good: Option<&Cluster>,
+    about: Option<&BTreeSet<Id>>,
+) -> Result<Pass, ObserveError> {
     let facts = host.facts(cluster)?;
     if let Some(why) = patched::failures(cluster, &facts).into_values().next() {
         return Err(ObserveError { what: "what the patches are for".to_owned(), why });
@@ -50,7 +60,13 @@ pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cl
     if let Some(before) = &before {
         desired.drop_fields_of(before);
     }
-    let observed = host.observe(&desired);
+    let observed = match about {
+        None => host.observe(&desired),
+        Some(about) => {
+            desired = desired.part(about);
+            host.observe_part(&desired)
+        }
+    };
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
@@ -136,6 +152,8 @@ pub struct Run<'a> {
     pub workers: usize,
     /// Takes what the run tells.
     pub tell: &'a (dyn Fn(Event<'_>) + Sync),
+    /// What the run is about, as far as it is known: this is looked at and put right before all is looked at.
+    pub about: &'a BTreeSet<Id>,
     /// What is not touched for now, and why.
     pub held: &'a BTreeMap<Id, String>,
     /// The run is to end: no step begins any more.
@@ -146,12 +164,14 @@ pub struct Run<'a> {
 
 /// Nothing is left alone.
 static NOTHING: BTreeMap<Id, String> = BTreeMap::new();
+/// Nobody knows what a run is about.
+static EVERYTHING: BTreeSet<Id> = BTreeSet::new();
 
 impl<'a> Run<'a> {
     /// A run that nobody has anything to say in but `tell`, who is told of it: it goes on to its end.
     #[must_use]
     pub fn new(workers: usize, tell: &'a (dyn Fn(Event<'_>) + Sync)) -> Self {
-        Self { workers, tell, held: &NOTHING, stop: &|| false, make_way: &|| false }
+        Self { workers, tell, about: &EVERYTHING, held: &NOTHING, stop: &|| false, make_way: &|| false }
     }
 }
 
@@ -185,14 +205,22 @@ pub fn reconcile_with<H: Host + ?Sized>(
     // What was waited for in vain has had its time: a later pass does not wait for it again.
     let mut in_vain: BTreeMap<Id, String> = BTreeMap::new();
     let mut reached = BTreeSet::new();
+    // What has just happened is put right before all else is looked at, where it is drift that cannot be of the configuration.
+    let known = last_good.is_some_and(|last| std::ptr::eq(last, cluster));
+    let mut about = Some(run.about).filter(|about| known && first.is_none() && !about.is_empty());
     loop {
+        let part = about.take();
         let mut pass = match first.take() {
             Some(pass) => pass,
-            None => look(host, cluster, last_good)?,
+            None => look_at(host, cluster, last_good, part)?,
         };
         pass.plan.hold(&pass.desired, run.held);
-        (run.tell)(Event::Looked(&pass));
         report.passes += 1;
+        if part.is_none() {
+            (run.tell)(Event::Looked(&pass));
+        } else if pass.plan.steps.is_empty() {
+            continue;
+        }
         if pass.plan.steps.is_empty() || report.passes == PASSES_MAX || report.interrupted {
             // What could not be made durable before is tried once more.
             report.unsettled = host.settle().err();
@@ -217,7 +245,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
                 in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
             }
         }
-        if !further && !report.failed.is_empty() && !report.interrupted {
+        if part.is_none() && !further && !report.failed.is_empty() && !report.interrupted {
             // Nothing was done that was not done before: another pass would meet the same errors.
             report.left = pass.plan;
             hold_the_rest(&mut report, &pass.desired);

@@ -43,6 +43,11 @@ pub trait Host: Sync {
     /// Reads every resource once. What could not be read is in the result as such.
     fn observe(&self, desired: &Desired) -> Observed;
 
+    /// [`Host::observe`], of a part of what is wanted only.
+    fn observe_part(&self, part: &Desired) -> Observed {
+        self.observe(part)
+    }
+
     /// Makes one resource what its verdict says, atomically. It is durable once [`Host::settle`] has returned. What it waits for
     /// meanwhile is told, in a few words.
     ///

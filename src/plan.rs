@@ -2,11 +2,12 @@
 
 mod effect;
 mod order;
+mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::cluster::{Cluster, DriftPolicy, Location, Settings};
+use crate::cluster::{Cluster, Location};
 use crate::diff::static_pod::{ROLLOUT, START};
 use crate::diff::{self, owned};
 use crate::facts::Facts;
@@ -55,6 +56,8 @@ pub struct Step {
     pub verdict: Verdict,
     /// Who last changed it but planekeeper, where the API server has noted it: the name of a field manager.
     pub by: Option<String>,
+    /// Fields that stay as they are, since others own them.
+    pub left: BTreeSet<String>,
 }
 
 /// What a step does.
@@ -270,8 +273,12 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
             return false;
         }
     };
-    match diff::judge(resource, seen, context.observed, context.facts.now) {
-        Verdict::Same => plan.unchanged += 1,
+    let left = policy::left(resource, seen, context);
+    let resource = &*left.resource;
+    let verdict = diff::judge(resource, seen, context.observed, context.facts.now);
+    let reported = left.reported(&verdict, seen, context);
+    match verdict {
+        Verdict::Same => plan.unchanged += usize::from(reported.is_none()),
         Verdict::Refuse(reason) => {
             plan.refused.push(refused(&resource.id, &reason));
             return false;
@@ -281,49 +288,18 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
                 plan.held.push(Held { id: resource.id.clone(), reason });
                 return false;
             }
-            return by_policy(step(resource, seen, verdict, context), &context.cluster.settings, plan);
+            policy::place(step(resource, seen, verdict, context), &context.cluster.settings, plan);
         }
     }
+    plan.reported.extend(reported);
     true
-}
-
-/// Drift is repaired, reported or left, as the configuration says of the resource.
-fn by_policy(step: Step, settings: &Settings, plan: &mut Plan) -> bool {
-    let drift = step.action != Action::Wait
-        && step.cause == Cause::Drift
-        && step.changes.iter().all(|change| change.cause == Cause::Drift);
-    match if drift { drift_policy(settings, &step.id) } else { DriftPolicy::Repair } {
-        DriftPolicy::Repair => plan.steps.push(step),
-        DriftPolicy::Report => plan.reported.push(step),
-        DriftPolicy::Leave => plan.unchanged += 1,
-    }
-    true
-}
-
-/// The policy of the last rule that matches.
-fn drift_policy(settings: &Settings, id: &Id) -> DriftPolicy {
-    let rule = settings.drift.iter().rev().find(|rule| matches(&rule.resources, &id.0));
-    rule.map_or(DriftPolicy::Repair, |rule| rule.policy)
-}
-
-/// Whether a text matches a pattern in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_>) -> Step {
     let changes: Vec<Change> = match &verdict {
         Verdict::Update(differences) => {
-            differences.iter().map(|difference| change(difference, resource, context)).collect()
+            let changed = changed(resource, context);
+            differences.iter().map(|difference| change(difference, resource, &changed, context)).collect()
         }
         _ => Vec::new(),
     };
@@ -342,28 +318,37 @@ fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_
     // Nobody restarts because a mode was put right.
     let effect = if diff::only_modes(&verdict) { Effect::None } else { effect(resource, seen, &verdict) };
     let by = if let Seen::Object(Some(live)) = seen { owned::last_manager(live) } else { None };
-    Step { id: resource.id.clone(), phase: resource.phase, action, changes, cause, effect, verdict, by }
+    let (id, left) = (resource.id.clone(), resource.left.clone());
+    Step { id, phase: resource.phase, action, changes, cause, effect, verdict, by, left }
 }
 
-fn change(difference: &Difference, resource: &Resource, context: &Context<'_>) -> Change {
+fn change(difference: &Difference, resource: &Resource, changed: &BTreeSet<String>, context: &Context<'_>) -> Change {
     let of_process = matches!(resource.want, Want::Present(Spec::StaticPod(_) | Spec::Unit(_)));
     let cause = match difference.field.as_str() {
         _ if difference.age => Cause::Age,
         START | ROLLOUT if of_process => Cause::Stale,
-        field => field_cause(field, resource, context),
+        field => field_cause(field, resource, changed, context),
     };
     Change { difference: difference.clone(), cause }
 }
 
+/// The fields in which this wish differs from that of the configuration before.
+fn changed(resource: &Resource, context: &Context<'_>) -> BTreeSet<String> {
+    let before = context.before.get(&resource.id);
+    before.map(|before| diff::fields_between(&before.want, &resource.want)).unwrap_or_default()
+}
+
 /// A field differs because the configuration changed, or because somebody changed the host.
-fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause {
+fn field_cause(field: &str, resource: &Resource, changed: &BTreeSet<String>, context: &Context<'_>) -> Cause {
     let Some(previous) = context.previous else {
         // A sandbox does not remember where its control plane comes from.
         let adopted = context.facts.adopted || !context.facts.live;
         return if adopted { Cause::Adoption } else { configured(field, resource) };
     };
-    let Some(before) = context.before.get(&resource.id) else { return configured(field, resource) };
-    if !diff::fields_between(&before.want, &resource.want).contains(field) {
+    if !context.before.contains_key(&resource.id) {
+        return configured(field, resource);
+    }
+    if !changed.contains(field) {
         return Cause::Drift;
     }
     let version = previous.cluster.version != context.cluster.version;
@@ -423,16 +408,5 @@ mod tests {
         let bare = Facts { live: true, ..Facts::default() };
         assert_eq!(cause_of_a_stopped_kubelet(&bare), Cause::Configuration(None));
         assert_eq!(cause_of_a_stopped_kubelet(&Facts { adopted: true, ..bare }), Cause::Adoption);
-    }
-
-    #[test]
-    fn a_star_stands_for_any_text_and_nothing_else_does() {
-        assert!(matches("*", "file:/etc/kubernetes/manifests/etcd.yaml"));
-        assert!(matches("file:/etc/kubernetes/*", "file:/etc/kubernetes/manifests/etcd.yaml"));
-        assert!(matches("object:*/coredns", "object:Deployment/kube-system/coredns"));
-        assert!(matches("object:*/kube-system/*", "object:Deployment/kube-system/coredns"));
-        assert!(!matches("object:*/coredns", "object:Deployment/kube-system/coredns2"));
-        assert!(!matches("file:/etc", "file:/etc/kubernetes"));
-        assert!(!matches("a*a", "a"));
     }
 }

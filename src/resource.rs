@@ -8,13 +8,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::cluster::{KeyAlgorithm, Location, RenewBefore, TokenEnd};
 use crate::facts::Owner;
 
+mod list;
 mod running;
 
+pub use list::{Desired, GivenUp, Waiting};
 pub use running::{Condition, GateSpec, ImageSpec, Lease, PodGate, Rollout, RunningSpec, StaticPodSpec, UnitSpec};
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.
@@ -116,6 +118,8 @@ pub struct Resource {
     pub want: Want,
     /// Which lines of the configuration which of its fields come from.
     pub origins: Vec<Origin>,
+    /// Fields that stay as they are seen to be, by the names that plans show: others own them.
+    pub left: BTreeSet<String>,
 }
 
 /// Present, with what; or absent.
@@ -354,87 +358,46 @@ pub struct Origin {
     pub place: Location,
 }
 
-/// Everything that is wanted, in an order that a person can read: what others need comes first.
-#[derive(Clone, Debug, Default)]
-pub struct Desired {
-    /// The resources.
-    pub resources: Vec<Resource>,
-    /// What waits for a fact that is not there yet.
-    pub waiting: Vec<Waiting>,
-    /// What the configuration wants, and what was tried before and given up: what is wanted in its place is among the resources.
-    pub given_up: Vec<GivenUp>,
-}
-
-/// A change that did not work, and is not tried again.
-#[derive(Clone, Debug)]
-pub struct GivenUp {
-    /// What would change.
-    pub id: Id,
-    /// What became of it, and what to do.
-    pub reason: String,
-}
-
-/// A resource that cannot be said yet.
-#[derive(Clone, Debug)]
-pub struct Waiting {
-    /// Its id.
-    pub id: Id,
-    /// What has to be there first.
-    pub on: Id,
-}
-
-impl Desired {
-    /// Says of the fields that an earlier wish had for an object, and this one no longer has, that they are to be absent: nobody else
-    /// would take them out. Server-side apply knows them as fields that their manager has given up.
-    pub fn drop_fields_of(&mut self, before: &Self) {
-        for resource in &mut self.resources {
-            let earlier = before.resources.iter().find(|earlier| earlier.id == resource.id);
-            if let Want::Present(Spec::Object(wanted)) = &mut resource.want
-                && let Some(Want::Present(Spec::Object(earlier))) = earlier.map(|earlier| &earlier.want)
-            {
-                drop_fields(wanted, earlier);
-            }
-        }
-    }
-
-    /// Adds a resource.
-    pub fn push(&mut self, resource: Resource) {
-        self.resources.push(resource);
-    }
-
-    /// Adds everything of another list.
-    pub fn extend(&mut self, other: Self) {
-        self.resources.extend(other.resources);
-        self.waiting.extend(other.waiting);
-        self.given_up.extend(other.given_up);
-    }
-}
-
-/// Sets to null what an earlier value has and this one lacks, field by field.
-fn drop_fields(wanted: &mut Value, earlier: &Value) {
-    let (Some(wanted), Some(earlier)) = (wanted.as_object_mut(), earlier.as_object()) else { return };
-    for (key, earlier) in earlier {
-        let value = wanted
-            .entry(key.clone())
-            .or_insert_with(|| if earlier.is_object() { Value::Object(Map::new()) } else { Value::Null });
-        if value.as_array().is_some_and(Vec::is_empty) {
-            *value = Value::Null;
-        }
-        drop_fields(value, earlier);
-    }
-}
-
 impl Resource {
     /// A resource that is to be there.
     #[must_use]
     pub fn present(id: Id, phase: &'static str, needs: Vec<Id>, spec: Spec) -> Self {
-        Self { id, phase, needs, after: Vec::new(), want: Want::Present(spec), origins: Vec::new() }
+        Self {
+            id,
+            phase,
+            needs,
+            after: Vec::new(),
+            want: Want::Present(spec),
+            origins: Vec::new(),
+            left: BTreeSet::new(),
+        }
     }
 
     /// An API object that is to be there. Every object needs its own phase only; a namespace is Kubernetes' own.
     #[must_use]
     pub fn object(phase: &'static str, object: Value) -> Self {
         Self::present(Id::of_object(&object), phase, Vec::new(), Spec::Object(object))
+    }
+
+    /// What else has to be seen to judge it and to make it: what it needs, who signs it, who bears witness of it; of what disturbs a
+    /// component, what has to be well before.
+    pub fn depends_on(&self) -> impl Iterator<Item = &Id> {
+        let none: &[Id] = &[];
+        let (others, issuer) = match &self.want {
+            Want::Present(Spec::KeyPair(spec)) => (spec.witnesses.as_slice(), None),
+            Want::Present(Spec::Certificate(spec)) => match &spec.issuer {
+                Issuer::SelfSigned { witnesses } => (witnesses.as_slice(), None),
+                Issuer::Ca(ca) => (none, Some(&ca.id)),
+            },
+            Want::Present(Spec::Kubeconfig(spec)) => (none, Some(&spec.issuer.id)),
+            _ => (none, None),
+        };
+        let before = match &self.want {
+            Want::Present(Spec::StaticPod(_)) => self.after.as_slice(),
+            Want::Present(Spec::File(file)) if file.pod.is_some() => self.after.as_slice(),
+            _ => none,
+        };
+        self.needs.iter().chain(before).chain(others).chain(issuer)
     }
 
     /// With origins.

@@ -247,6 +247,13 @@ const CLUSTER_MISTAKES: &[(&str, &[(u64, &str)])] = &[
         "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ndrift: {policy: Repare}\nproxyEnvironment: {PROXY: x}",
         &[(7, "PlanekeeperConfiguration.drift.policy"), (8, "PlanekeeperConfiguration.proxyEnvironment.PROXY")],
     ),
+    (
+        "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ndrift:\n  rules:\n  - {resources: 'certificate:*', fields: [mode]}\n  - {resources: 'object:*', fields: [replicas, .data]}",
+        &[
+            (9, "PlanekeeperConfiguration.drift.rules[0].resources"),
+            (10, "PlanekeeperConfiguration.drift.rules[1].fields[0]"),
+        ],
+    ),
     ("---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration", &[(5, "ClusterConfiguration")]),
     ("---\napiVersion: kubeadm.k8s.io/v1beta2\nkind: InitConfiguration", &[(5, "apiVersion")]),
     ("---\napiVersion: kubeadm.k8s.io/v1\nkind: InitConfiguration", &[(5, "apiVersion")]),

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use common::{Fault, Faulty, SMALL, View, cluster, converge, reconcile, setting};
 use planekeeper::cluster::Cluster;
 use planekeeper::desired::desired;
-use planekeeper::engine::{self, Report};
+use planekeeper::engine::{self, Report, Run};
 use planekeeper::facts::Facts;
 use planekeeper::host::files::{FileSystem, Writer, parent};
 use planekeeper::host::memory::Memory;
@@ -298,6 +298,47 @@ fn law_6_what_a_refused_ca_says_is_told_to_nobody() {
         assert!(!report.left.refused.is_empty(), "{report:#?}");
         assert_eq!(files.read(info).unwrap(), healthy.read(info).unwrap(), "{report:#?}");
     }
+}
+
+/// A run that is about some resources, as a watch makes it.
+fn reconcile_about(files: &Memory, cluster: &Cluster, about: &[&str]) -> Report {
+    let about: BTreeSet<Id> = about.iter().map(|id| Id((*id).to_owned())).collect();
+    let run = Run { about: &about, ..Run::new(1, &|_| {}) };
+    engine::reconcile_with(&Sandbox::new(View(files), setting()), cluster, Some(cluster), None, &run).unwrap()
+}
+
+#[test]
+fn what_a_run_is_about_is_put_right_first_and_everything_else_all_the_same() {
+    let cluster = cluster(SMALL);
+    let healthy = Memory::default();
+    converge(&healthy, &cluster);
+    let desired = wanted(&healthy, &cluster);
+    let other = "/etc/kubernetes/super-admin.conf"; // nothing depends on it
+    for resource in desired.resources.iter().filter(|resource| !is_protected(resource)) {
+        let Some(path) = paths(resource).into_iter().next().filter(|path| path != other) else { continue };
+        let files = healthy.snapshot();
+        if !drift(&files, &path, "delete", false) {
+            continue;
+        }
+        files.remove_file(other).unwrap();
+        let report = reconcile_about(&files, &cluster, &[&resource.id.0, "certificate:nobody"]);
+        assert!(report.converged(), "{path}: {report:#?}");
+        let done: Vec<&str> = report.done.iter().map(|step| step.id.0.as_str()).collect();
+        assert_eq!(done, [&resource.id.0, "kubeconfig:super-admin.conf"], "{path}");
+    }
+}
+
+#[test]
+fn law_6_no_second_ca_is_made_by_a_run_that_is_about_the_first() {
+    let cluster = cluster(SMALL);
+    let files = Memory::default();
+    converge(&files, &cluster);
+    for path in ["/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/etcd/ca.key"] {
+        files.remove_file(path).unwrap();
+    }
+    let report = reconcile_about(&files, &cluster, &["certificate:etcd/ca", "certificate:etcd/server"]);
+    assert!(!report.left.refused.is_empty() && report.done.is_empty(), "{report:#?}");
+    assert_eq!(files.read("/etc/kubernetes/pki/etcd/ca.crt").unwrap(), None);
 }
 
 #[test]

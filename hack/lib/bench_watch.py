@@ -1,23 +1,18 @@
 """hack/bench watch: how long drift lasts, from a change to its repair, as who polls without a pause sees it. See hack/bench."""
-import base64
-import http.client
 import json
 import re
-import ssl
 import statistics
 import sys
-import tempfile
 import time
 
 import tests_watch
 from bench_hosts import arguments, verdict
 from node import Node
+from server import CORE, RBAC, Server
 
 TARGETS = {"files": 50, "objects": 150}  # milliseconds, 99 of 100
 PACE = 0.25  # seconds from a repair to the next change: slower than a fight
 MANIFESTS = "/etc/kubernetes/manifests"
-UNIT = "[Service]\nType=notify\nExecStart=/usr/local/bin/planekeeper watch\nRestart=always\n"
-CORE, RBAC = "/api/v1/namespaces/kube-system", "/apis/rbac.authorization.k8s.io/v1"
 MAPS = [f"{CORE}/configmaps/{name}" for name in ("coredns", "kube-proxy", "kubeadm-config", "kubelet-config")]
 DELETED = MAPS + [f"{CORE}/serviceaccounts/coredns", f"{CORE}/serviceaccounts/kube-proxy"] + [
     f"{RBAC}/namespaces/kube-system/{kind}/{name}" for kind in ("roles", "rolebindings")
@@ -29,7 +24,7 @@ def main():
     with Node.up("pk-bench-watch") as node:
         node.install(told.planekeeper)
         node.configure()
-        tests_watch.start(node, UNIT)
+        tests_watch.start(node)
         node.wait_until_ready()
         time.sleep(5)  # what starts takes its time from what is measured
         idle(node)
@@ -57,7 +52,7 @@ def drift(path, change):
             sys.exit(f"bench: {path} was not repaired")
     took = time.perf_counter() - begun
     time.sleep(PACE)
-    return took * 1000
+    return took * 1000, path.name
 
 
 def objects(node, rounds):
@@ -78,52 +73,30 @@ def objects(node, rounds):
                 break
             if time.perf_counter() - begun > 30:
                 sys.exit(f"bench: {path} was not repaired")
-        times.append((time.perf_counter() - begun) * 1000)
+        times.append(((time.perf_counter() - begun) * 1000, path.rpartition("/")[2] + (" patched" if number % 2 else " deleted")))
         time.sleep(PACE * 4)
     return times
-
-
-class Server:
-    """A connection to the API server with the credentials of admin.conf."""
-
-    def __init__(self, node):
-        text = node.path("/etc/kubernetes/admin.conf").read_text()
-        part = lambda name: base64.b64decode(re.search(rf"{name}-data: (\S+)", text)[1])
-        context = ssl.create_default_context(cadata=part("certificate-authority").decode())
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(part("client-certificate") + b"\n" + part("client-key"))
-            file.flush()
-            context.load_cert_chain(file.name)
-        self.connection = http.client.HTTPSConnection(node.address, 6443, context=context, timeout=30)
-
-    def ask(self, method, path, body=None):
-        self.connection.request(method, path, body, {"Content-Type": "application/merge-patch+json"} if body else {})
-        answer = self.connection.getresponse()
-        return answer.status, answer.read()
 
 
 def idle(node):
     """Prints the memory and the processor time of a watch that has nothing to do."""
     seconds = 10
-    first = ticks(node)
+    first = tests_watch.ticks(node)
     time.sleep(seconds)
     status = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/status").stdout
     rss = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("VmRSS", "RssAnon")}
     print(f"idle     {rss['VmRSS']:.1f} MiB resident, {rss['RssAnon']:.1f} of them not of the program's file; "
-          f"{(ticks(node) - first) / seconds:.2f} % of a core")
-
-
-def ticks(node):
-    fields = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/stat").stdout.rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
+          f"{(tests_watch.ticks(node) - first) / seconds:.2f} % of a core")
 
 
 def show(what, times):
     """Prints what was measured; says whether the target is met."""
+    slowest = ", ".join(f"{name} {took:.0f}" for took, name in sorted(times, reverse=True)[:5])
+    times = [took for took, _ in times]
     worst = statistics.quantiles(times, n=100)[98]
     met = worst <= TARGETS[what]
     print(f"{what:<8} p50 {statistics.median(times):6.1f} ms   p99 {worst:6.1f} ms   of {len(times)}, at most {max(times):.1f} ms; "
-          f"target {TARGETS[what]} {verdict(met)}")
+          f"target {TARGETS[what]} {verdict(met)}; slowest: {slowest}")
     return met
 
 

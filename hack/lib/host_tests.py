@@ -89,7 +89,10 @@ def indented(text):
 def tests():
     """All tests by name, in the order in which they start: long ones first."""
     import tests_adoption
+    import tests_drift
     import tests_faults
+    import tests_gitops
+    import tests_idle
     import tests_images
     import tests_kill
     import tests_preflight
@@ -98,7 +101,8 @@ def tests():
     import tests_watch
     import tests_way_up
     modules = (
-        tests_kill, tests_rollout, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_watch,
+        tests_kill, tests_rollout, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_drift,
+        tests_gitops, tests_idle, tests_watch,
     )
     return {name: function for module in modules for name, function in module.TESTS.items()}
 

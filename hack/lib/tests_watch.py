@@ -1,16 +1,10 @@
 """A watch keeps a real control plane: files, the kubelet, static Pods and objects, also while the API server is away."""
 import json
 
-from node import CONFIGURATION, expect
+import cache
+from node import CONFIGURATION, differences, expect
 
-UNIT = """\
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/planekeeper watch --log-format json
-ExecReload=/bin/kill -HUP $MAINPID
-WatchdogSec=60s
-Restart=always
-"""
+UNIT = cache.HACK.parent / "examples/systemd/planekeeper.service"  # what people install
 MANIFESTS = "/etc/kubernetes/manifests"
 SYSTEM = "--namespace=kube-system"
 DRIFTS = 60  # random ones, over which memory may not grow
@@ -19,22 +13,93 @@ GROWTH_MIB = 4  # what a heap may grow by without a leak
 
 def watch(test):
     node = test.node("a")
-    start(node)
-    with test.check("a watch brings a bare host up, and tells systemd when it is up"):
+    not_ready(test, node)
+    with test.check("a watch brings a bare host up, and `status --wait` waits for that"):
+        node.do("planekeeper", "status", "--wait", "--timeout=3m")
         node.wait_until_ready()
         converged(node)
+    pause(test, node)
+    service(test, node)
     objects(test, node)
+    owned_fields(test, node)
     kubelet(test, node)
     static_pods(test, node)
     configuration(test, node)
     without_api(test, node)
-    idle(test, node)
+    growth(test, node)
 
 
-def start(node, unit=UNIT):
-    node.path("/etc/systemd/system/planekeeper.service").write_text(unit)
+def not_ready(test, node):
+    with test.check("a watch that is to set up a host which is not ready says why, writes nothing, and goes on once it is"):
+        other = node.begin("socat", "TCP-LISTEN:10259,fork", "STDOUT")
+        start(node)
+        node.wait_for("a word about the port", lambda: "Port-10259" not in log(node) and "there is none")
+        node.do("planekeeper", "status", exit=1)
+        expect(not node.path(f"{MANIFESTS}/etcd.yaml").exists() and not node.path("/etc/kubernetes/pki").exists(), "something was written")
+        node.do("pkill", "socat")
+        other.wait()
+
+
+def pause(test, node):
+    label = ("label", "controlplanenode", node.name)
+    flag = "planekeeper.dev/paused"
+    with test.check("the label of the ControlPlaneNode pauses: what drifts meanwhile is shown, and put right once the label is gone"):
+        node.kubectl(*label, f"{flag}=maintenance")
+        node.wait_for("the pause", lambda: not said(node).startswith("paused") and said(node))
+        node.kubectl("delete", "configmap", "coredns", SYSTEM)
+        node.path("/etc/kubernetes/scheduler.conf").chmod(0o666)
+        node.wait_for("the drift to be shown", lambda: missing(node.run(["planekeeper", "status"]).stdout, "PAUSED", "scheduler.conf"))
+        expect(node.path("/etc/kubernetes/scheduler.conf").stat().st_mode & 0o777 == 0o666, "it was repaired")
+        paused = lambda: node.kubectl("get", "pkn", node.name, "--output=jsonpath={.status.conditions[?(@.type=='Paused')].status}")
+        node.wait_for("the object's condition Paused", lambda: paused() != "True" and paused())
+        node.kubectl(*label, f"{flag}-")
+        node.wait_for("the object", lambda: node.run(["kubectl", "get", "configmap", "coredns", SYSTEM]).returncode)
+        converged(node)
+        expect(node.path("/etc/kubernetes/scheduler.conf").stat().st_mode & 0o777 == 0o600, "it was not repaired")
+
+
+def missing(text, *words):
+    """What of the words is not in a text."""
+    return any(word not in text for word in words) and f"there is no {words} in:\n{text}"
+
+
+def start(node):
+    node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT.read_text())
     node.do("systemctl", "daemon-reload")
     node.do("systemctl", "start", "planekeeper")
+
+
+def service(test, node):
+    with test.check("as a service it looks again at SIGHUP and ends at SIGTERM; to start it anew touches nothing of the control plane"):
+        before = node.files("/etc/kubernetes", "/var/lib/kubelet"), node.containers(), node.kubelet()
+        node.do("systemctl", "reload", "planekeeper")
+        node.wait_for("the end of the reload", lambda: show(node, "ActiveState") != "active" and show(node, "ActiveState"))
+        node.do("systemctl", "stop", "planekeeper", timeout=30)
+        expect(show(node, "Result") == "success", f"it ended with {show(node, 'Result')}")
+        node.do("systemctl", "start", "planekeeper")
+        converged(node)
+        after = node.files("/etc/kubernetes", "/var/lib/kubelet"), node.containers(), node.kubelet()
+        expect(before[0] == after[0], f"files were touched: {differences(before[0], after[0])}")
+        expect(before[1:] == after[1:], "containers or the kubelet were started anew")
+    with test.check("a watch that hangs is started anew by systemd's watchdog"):
+        folder = node.path("/etc/systemd/system/planekeeper.service.d")
+        folder.mkdir()
+        (folder / "soon.conf").write_text("[Service]\nWatchdogSec=3s\nTimeoutStopSec=3s\n")
+        node.do("systemctl", "daemon-reload")
+        node.do("systemctl", "restart", "planekeeper")
+        first = show(node, "MainPID")
+        node.do("kill", "-STOP", first)
+        node.wait_for("another process", lambda: show(node, "MainPID") in (first, "0") and "it is the same")
+        converged(node)
+        expect(show(node, "NRestarts") == "1", f"systemd has started it anew {show(node, 'NRestarts')} times")
+        (folder / "soon.conf").unlink()
+        node.do("systemctl", "daemon-reload")
+        node.do("systemctl", "restart", "planekeeper")
+        converged(node)
+
+
+def show(node, what):
+    return node.do("systemctl", "show", f"--property={what}", "--value", "planekeeper").stdout.strip()
 
 
 def objects(test, node):
@@ -45,6 +110,52 @@ def objects(test, node):
         node.kubectl("delete", "clusterrolebinding", "kubeadm:node-proxier")
         node.wait_for("the objects", lambda: not repaired(node))
         expect("changed by kubectl-patch" in log(node), "who changed the Deployment is not said")
+
+
+OWNED = '''---
+apiVersion: planekeeper.dev/v1alpha1
+kind: PlanekeeperConfiguration
+drift:
+  rules:
+  - resources: object:Deployment/kube-system/coredns
+    fields: [.spec.replicas]
+    policy: Leave
+  - resources: object:ConfigMap/kube-system/coredns
+    fields: [.data.Corefile]
+    policy: Leave
+'''
+
+
+def owned_fields(test, node):
+    with test.check("fields that the cluster's users own stay as they set them, and the rest of these objects is put right"):
+        node.configure(proxy=OWNED)
+        taken(node)
+        for number in range(3):
+            node.kubectl("scale", "deployment", "coredns", SYSTEM, f"--replicas={3 + number}")
+            node.kubectl("label", "deployment", "coredns", SYSTEM, "k8s-app-")
+            node.wait_for("the label", lambda: "k8s-app" not in coredns(node)["metadata"].get("labels", {}) and "it is gone")
+            expect(coredns(node)["spec"]["replicas"] == 3 + number, f"{coredns(node)['spec']['replicas']} replicas, not {3 + number}")
+        node.kubectl("patch", "configmap", "coredns", SYSTEM, "--patch", '{"data": {"Corefile": "mine", "more": "x"}}')
+        node.kubectl("delete", "clusterrolebinding", "system:coredns")
+        node.wait_for("the binding", lambda: node.run(["kubectl", "get", "clusterrolebinding", "system:coredns"]).returncode)
+        map = json.loads(node.kubectl("get", "configmap", "coredns", SYSTEM, "--output=json"))
+        expect(map["data"]["Corefile"] == "mine", f"the Corefile was overwritten: {map['data']}")
+        node.configure()
+        taken(node)
+        node.wait_for("all to be as configured again", lambda: not repaired(node))
+
+
+def coredns(node):
+    return json.loads(node.kubectl("get", "deployment", "coredns", SYSTEM, "--output=json"))
+
+
+def taken(node):
+    """Waits until the configuration that is there is in force."""
+    status = lambda: json.loads(node.run(["planekeeper", "status", "--output=json"], timeout=60).stdout or "{}")
+    source = lambda: node.path(CONFIGURATION).read_text()
+    record = node.path("/var/lib/planekeeper/last-good.json")
+    node.wait_for("the configuration to be in force",
+                  lambda: json.loads(record.read_text())["configuration"][0]["text"] != source() and str(status().get("verdict")))
 
 
 def repaired(node):
@@ -111,8 +222,8 @@ def without_api(test, node):
         node.wait_until_ready()
 
 
-def idle(test, node):
-    with test.check("a watch that has nothing to do asks for nothing, and its memory does not grow with what it repairs"):
+def growth(test, node):
+    with test.check("a watch's memory does not grow with what it repairs"):
         first = memory(node)
         folders = [node.path(folder) for folder in (MANIFESTS, "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd")]
         # So many that none is changed as often as in a fight.
@@ -133,19 +244,25 @@ def memory(node):
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")))
 
 
+def ticks(node):
+    """Hundredths of a second of processor time that the watch has taken."""
+    fields = node.do("sh", "-c", "cat /proc/$(pidof planekeeper)/stat").stdout.rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def converged(node):
     """The service manager is told that all is as wanted."""
-    def missing():
-        text = node.do("systemctl", "show", "--property=StatusText", "--value", "planekeeper").stdout.strip()
-        return "" if text.startswith("converged") else text or "nothing is said"
-    node.wait_for("the watch to say that all is as wanted", missing)
+    node.wait_for("the watch to say that all is as wanted", lambda: not said(node).startswith("converged") and (said(node) or "nothing is said"))
+
+
+def said(node):
+    """The line that the service manager was told last."""
+    return show(node, "StatusText")
 
 
 def log(node):
-    """What the watch has said."""
-    lines = node.do("journalctl", "--unit=planekeeper", "--output=cat", "--no-pager").stdout.splitlines()
-    said = [json.loads(line) for line in lines if line.startswith("{")]
-    return "\n".join(f"{line['event']}: {line['message']}" for line in said)
+    """What the watch and systemd have said."""
+    return node.do("journalctl", "--unit=planekeeper", "--output=cat", "--no-pager").stdout
 
 
 TESTS = {"watch": watch}

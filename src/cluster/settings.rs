@@ -41,6 +41,8 @@ pub const STATUS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 pub struct DriftRule {
     /// Ids that it is about, with `*` for any text.
     pub resources: String,
+    /// The fields of these that it is about, by the names that plans show, with `*` for any text; none for each as a whole.
+    pub fields: Vec<String>,
     /// What to do.
     pub policy: DriftPolicy,
 }

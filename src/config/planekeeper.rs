@@ -50,6 +50,10 @@ pub struct Drift {
 pub struct DriftRule {
     /// Ids of resources, with `*` for any text: `file:/etc/kubernetes/*`.
     pub resources: String,
+    /// The fields that it is about, where others own some of an object or file: as plans show them, with `*` for any
+    /// text: `.spec.replicas`, `.data.Corefile`, `--v`, `mode`. What lies within one is meant too. By default it is about all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     /// What to do about them.
     pub policy: DriftPolicy,
 }

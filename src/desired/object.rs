@@ -1,6 +1,6 @@
 //! What the API objects of several components have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -56,14 +56,8 @@ pub(super) fn absent(
         object["metadata"]["namespace"] = json!(namespace);
     }
     let id = Id::of_object(&object);
-    Resource {
-        id,
-        phase,
-        needs: Vec::new(),
-        after: Vec::new(),
-        want: Want::Absent(Target::Object(object)),
-        origins: Vec::new(),
-    }
+    let want = Want::Absent(Target::Object(object));
+    Resource { id, phase, needs: Vec::new(), after: Vec::new(), want, origins: Vec::new(), left: BTreeSet::new() }
 }
 
 /// An object that is to be there, with the places of the configuration that its fields come from: pairs of a field of the

@@ -49,7 +49,7 @@ fn text_differences(seen: &str, wanted: &str) -> Vec<Difference> {
 }
 
 /// The flags of an environment file of one variable, `KUBELET_KUBEADM_ARGS="--a=b --c=d"`.
-fn flags(text: &str) -> Option<Vec<&str>> {
+pub(super) fn flags(text: &str) -> Option<Vec<&str>> {
     let value = text.trim_end().strip_prefix("KUBELET_KUBEADM_ARGS=\"")?.strip_suffix('"')?;
     Some(value.split_whitespace().collect())
 }

@@ -72,10 +72,14 @@ fn maps(
 ) {
     let keys: std::collections::BTreeSet<&String> = seen.keys().chain(wanted.keys()).collect();
     for key in keys {
-        let quoted = key.contains(['.', '/']);
-        let path = if quoted { format!("{path}[{key}]") } else { format!("{path}.{key}") };
-        compare(&path, seen.get(key), wanted.get(key), extent, found);
+        compare(&below(path, key), seen.get(key), wanted.get(key), extent, found);
     }
+}
+
+/// The name of a field within another.
+#[must_use]
+pub fn below(path: &str, key: &str) -> String {
+    if key.contains(['.', '/']) { format!("{path}[{key}]") } else { format!("{path}.{key}") }
 }
 
 fn lists(path: &str, seen: &[Value], wanted: &[Value], extent: Extent, found: &mut Vec<Difference>) {
@@ -99,7 +103,7 @@ fn lists(path: &str, seen: &[Value], wanted: &[Value], extent: Extent, found: &m
 }
 
 /// A command line: a program and flags, each `--name=value`.
-fn command(list: &[Value]) -> Option<Vec<&str>> {
+pub(super) fn command(list: &[Value]) -> Option<Vec<&str>> {
     let words: Vec<&str> = list.iter().map(Value::as_str).collect::<Option<_>>()?;
     let rest = words.get(1..)?;
     (!rest.is_empty() && rest.iter().all(|word| word.starts_with("--"))).then_some(words)
@@ -123,12 +127,13 @@ pub(super) fn flags(path: &str, seen: &[&str], wanted: &[&str], found: &mut Vec<
     }
 }
 
-fn split_flag(word: &str) -> (&str, &str) {
+pub(super) fn split_flag(word: &str) -> (&str, &str) {
     word.split_once('=').unwrap_or((word, ""))
 }
 
 /// The names of a list whose members are maps with a name or a key, each its own.
-fn names(list: &[Value]) -> Option<Vec<&str>> {
+#[must_use]
+pub fn names(list: &[Value]) -> Option<Vec<&str>> {
     let names: Vec<&str> = list.iter().map(member_name).collect::<Option<_>>()?;
     let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
     (!names.is_empty() && unique.len() == names.len()).then_some(names)

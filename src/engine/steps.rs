@@ -1,5 +1,6 @@
 //! The steps of one pass, side by side: each as soon as what it needs is there, those first that most waits for.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -171,7 +172,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             };
             let result = match self.in_vain.get(&step.id) {
                 Some(reason) => Err(ApplyError::new("see", &step.id.0, reason.clone())),
-                None => self.host.apply(self.resources[&step.id], seen, &step.verdict, &waits),
+                None => self.host.apply(&self.resource(step), seen, &step.verdict, &waits),
             };
             if broken.into_inner() && result.is_err() {
                 self.interrupt(index);
@@ -180,6 +181,15 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             (self.run.tell)(Event::Ended(step, result.as_ref().err()));
             self.end(index, result);
         }
+    }
+
+    /// What a step is about, as far as it is not left to others.
+    fn resource(&self, step: &Step) -> Cow<'a, Resource> {
+        let resource = self.resources[&step.id];
+        if step.left.is_empty() {
+            return Cow::Borrowed(resource);
+        }
+        Cow::Owned(Resource { left: step.left.clone(), ..resource.clone() })
     }
 
     fn next(&self) -> Option<usize> {

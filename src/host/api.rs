@@ -8,11 +8,13 @@ mod call;
 pub(in crate::host) mod client;
 mod error;
 mod kinds;
+mod shared;
 mod subresource;
 
 pub use cache::Changed;
 pub use error::{ApiError, Refusal, Retry, Unreachable, Why, failed_checks};
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join;
@@ -25,6 +27,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::diff::left;
 use crate::diff::owned::{FIELD_MANAGER, without_defaults};
 use crate::resource::Id;
 
@@ -45,8 +48,8 @@ const READY: Duration = Duration::from_secs(3);
 /// which wakes both sides less often than one after the other.
 const AT_ONCE: usize = 32;
 
-/// So often is a Node patched that others change at the same time.
-const NODE_ATTEMPTS: usize = 10;
+/// So often is an object patched that others change at the same time.
+const CONFLICTS: usize = 10;
 
 /// Media types of patches.
 const APPLY: &str = "application/apply-patch+yaml";
@@ -175,12 +178,21 @@ impl Api {
     /// # Errors
     /// The server did not do it, or it is unknown whether it did.
     pub fn apply(&self, wanted: &Value, seen: Option<&Value>) -> Result<(), ApiError> {
+        self.apply_but(wanted, seen, &BTreeSet::new())
+    }
+
+    /// [`Api::apply`], without the fields that are left to others: they stay as they are, whoever changes them meanwhile.
+    ///
+    /// # Errors
+    /// As [`Api::apply`].
+    pub fn apply_but(&self, wanted: &Value, seen: Option<&Value>, left: &BTreeSet<String>) -> Result<(), ApiError> {
         let deadline = Instant::now() + self.timeout;
         self.runtime.block_on(async {
             let place = place("apply", wanted)?;
+            let change = Change { place: &place, wanted, left, deadline };
             let result = match place.kind.as_str() {
-                "Node" => self.caller.apply_node(&place, wanted, seen, deadline).await,
-                _ => self.caller.apply(&place, wanted, deadline).await,
+                "Node" => self.caller.apply_node(&change, seen).await,
+                _ => self.caller.apply(&change, seen).await,
             };
             self.forget(wanted);
             result.map_err(failed("apply", &place))
@@ -243,6 +255,15 @@ impl Api {
     }
 }
 
+/// What is to become of an object.
+struct Change<'a> {
+    place: &'a Place,
+    wanted: &'a Value,
+    /// Fields that are left to others.
+    left: &'a BTreeSet<String>,
+    deadline: Instant,
+}
+
 /// Who makes calls: a client, and one with more rights for what the first may not do.
 struct Caller {
     client: Client,
@@ -277,29 +298,56 @@ impl Caller {
         }
     }
 
-    async fn patch(&self, place: &Place, kind: &'static str, body: &Value, deadline: Instant) -> Result<Value, Why> {
+    async fn patch(&self, change: &Change<'_>, kind: &'static str, body: &Value) -> Result<Value, Why> {
         let force = if kind == APPLY { "&force=true" } else { "" };
-        let mut call = call(place, Method::PATCH, &format!("?fieldManager={FIELD_MANAGER}{force}"), deadline);
+        let query = format!("?fieldManager={FIELD_MANAGER}{force}");
+        let mut call = call(change.place, Method::PATCH, &query, change.deadline);
         call.body = Some((kind, body.to_string().into_bytes()));
+        if body.pointer("/metadata/resourceVersion").is_some() {
+            call.again = Again::NoConflict;
+        }
         call::object(&self.run(&call).await?)
     }
 
-    async fn apply(&self, place: &Place, wanted: &Value, deadline: Instant) -> Result<(), Why> {
+    async fn apply(&self, change: &Change<'_>, seen: Option<&Value>) -> Result<(), Why> {
+        let &Change { place, wanted, left, deadline } = change;
         let applied = body::applied(wanted);
-        let live = match self.patch(place, APPLY, &applied, deadline).await {
+        let live = match self.patch_but(change, &applied, seen).await {
             // What a binding binds to cannot be changed; `kubectl auth reconcile` makes another in its place.
             Err(Why::Refused(refusal))
                 if refusal.code == 422 && self.binds_another_role(place, wanted, deadline).await? =>
             {
                 self.delete(place, deadline).await?;
-                self.patch(place, APPLY, &applied, deadline).await?
+                self.patch(change, APPLY, &applied).await?
             }
             result => result?,
         };
-        if let Some(patch) = body::leftovers(&live, &without_defaults(wanted, &live)) {
-            self.patch(place, MERGE, &patch, deadline).await?;
+        let wanted = left::value(wanted, &live, &mut |field| left.contains(field));
+        if let Some(patch) = body::leftovers(&live, &without_defaults(&wanted, &live)) {
+            self.patch(change, MERGE, &patch).await?;
         }
         Ok(())
+    }
+
+    /// Applies a body without the fields that are left to others.
+    async fn patch_but(&self, change: &Change<'_>, applied: &Value, seen: Option<&Value>) -> Result<Value, Why> {
+        if change.left.is_empty() {
+            return self.patch(change, APPLY, applied).await;
+        }
+        let mut seen = seen.cloned();
+        let mut conflict = Refusal::default();
+        for _ in 0..CONFLICTS {
+            let live = match seen.take() {
+                Some(live) => Some(live),
+                None => self.read(change.place, change.deadline).await?,
+            };
+            let body = live.map_or_else(|| applied.clone(), |live| shared::body(applied, &live, change.left));
+            match self.patch(change, APPLY, &body).await {
+                Err(Why::Refused(refusal)) if refusal.code == 409 => conflict = refusal,
+                result => return result,
+            }
+        }
+        Err(Why::Refused(conflict))
     }
 
     async fn binds_another_role(&self, place: &Place, wanted: &Value, deadline: Instant) -> Result<bool, Why> {
@@ -310,21 +358,17 @@ impl Caller {
     }
 
     /// Patches a Node that the kubelet has registered.
-    async fn apply_node(
-        &self,
-        place: &Place,
-        wanted: &Value,
-        seen: Option<&Value>,
-        deadline: Instant,
-    ) -> Result<(), Why> {
+    async fn apply_node(&self, change: &Change<'_>, seen: Option<&Value>) -> Result<(), Why> {
+        let &Change { place, wanted, left, deadline } = change;
         let mut seen = seen.cloned();
         let mut conflict = None;
-        for _ in 0..NODE_ATTEMPTS {
+        for _ in 0..CONFLICTS {
             let live = match seen.take() {
                 Some(live) => live,
                 None => self.read(place, deadline).await?.ok_or_else(unregistered)?,
             };
-            let Some(patch) = body::node_patch(&live, wanted) else { return Ok(()) };
+            let wanted = left::value(wanted, &live, &mut |field| left.contains(field));
+            let Some(patch) = body::node_patch(&live, &wanted) else { return Ok(()) };
             let mut call = call(place, Method::PATCH, &format!("?fieldManager={FIELD_MANAGER}"), deadline);
             call.body = Some((MERGE, patch.to_string().into_bytes()));
             call.again = Again::NoConflict;

@@ -6,7 +6,7 @@ mod diagnosis;
 mod gate;
 mod running;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::cluster::{CertificateKey, Cluster, Etcd};
 use crate::desired::bootstrap_token::secret_of;
 use crate::desired::live::KUBELET;
 use crate::desired::{kubeconfig, static_pod};
+use crate::diff::left;
 use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
 use crate::host::cri::Cri;
@@ -200,11 +201,11 @@ impl Live {
         pulled.map_err(|error| ApplyError::new("pull", &spec.reference, error))
     }
 
-    fn apply_object(&self, wanted: &Value, seen: &Seen) -> Result<(), ApplyError> {
+    fn apply_object(&self, wanted: &Value, seen: &Seen, left: &BTreeSet<String>) -> Result<(), ApplyError> {
         let live = if let Seen::Object(live) = seen { live.as_ref() } else { None };
         let id = Id::of_object(wanted).0;
         let api = self.api().map_err(|error| ApplyError::new("apply", &id, error))?;
-        api.apply(wanted, live).map_err(|error| ApplyError::new("apply", id, error))
+        api.apply_but(wanted, live, left).map_err(|error| ApplyError::new("apply", id, error))
     }
 
     fn delete_object(&self, target: &Value) -> Result<(), ApplyError> {
@@ -234,7 +235,7 @@ impl Live {
     }
 
     /// Objects of the API, and the conditions that what runs has to meet.
-    fn observe_running(&self, desired: &Desired) -> Observed {
+    fn observe_running(&self, desired: &Desired, whole: bool) -> Observed {
         let (mut objects, mut gates) = (BTreeMap::new(), Vec::new());
         for resource in &desired.resources {
             match &resource.want {
@@ -247,7 +248,7 @@ impl Live {
         }
         let conditions: Vec<&Condition> = gates.iter().map(|(_, condition)| *condition).collect();
         let wanted: Vec<&Value> = objects.values().copied().collect();
-        let answers = self.ask(&conditions, &wanted);
+        let answers = self.ask(&conditions, &wanted, whole);
         let no_api = !answers.api.objects.values().any(Result::is_ok) && self.never_had_api();
         let object = |id: &Id| {
             let seen = match answers.api.objects.get(id) {
@@ -262,6 +263,25 @@ impl Live {
         let gates = gates.iter().map(|(id, condition)| ((*id).clone(), Ok(Seen::Gate(answers.hold(condition)))));
         let pods = self.observe_pods(desired, &answers);
         objects.into_keys().map(object).chain(gates).chain(pods).collect()
+    }
+
+    /// Everything of these resources; where they are the `whole` of what is wanted, their objects are those to be told of.
+    fn observe_with(&self, desired: &Desired, whole: bool) -> Observed {
+        // Each waits for the answers of others.
+        let mut observed = std::thread::scope(|scope| {
+            let running = scope.spawn(|| self.observe_running(desired, whole));
+            let images = scope.spawn(|| self.observe_images(desired));
+            let units = scope.spawn(|| self.observe_units(desired));
+            let mut observed = self.observe_files(desired);
+            for part in [running, images, units] {
+                observed.extend(part.join().unwrap_or_default());
+            }
+            observed
+        });
+        for resource in &desired.resources {
+            observed.entry(resource.id.clone()).or_insert_with(|| Err(unknown(resource)));
+        }
+        observed
     }
 
     fn observe_units(&self, desired: &Desired) -> Observed {
@@ -305,26 +325,16 @@ impl Host for Live {
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
-        // Each waits for the answers of others.
-        let mut observed = std::thread::scope(|scope| {
-            let running = scope.spawn(|| self.observe_running(desired));
-            let images = scope.spawn(|| self.observe_images(desired));
-            let units = scope.spawn(|| self.observe_units(desired));
-            let mut observed = self.observe_files(desired);
-            for part in [running, images, units] {
-                observed.extend(part.join().unwrap_or_default());
-            }
-            observed
-        });
-        for resource in &desired.resources {
-            observed.entry(resource.id.clone()).or_insert_with(|| Err(unknown(resource)));
-        }
-        observed
+        self.observe_with(desired, true)
+    }
+
+    fn observe_part(&self, part: &Desired) -> Observed {
+        self.observe_with(part, false)
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
         match &resource.want {
-            Want::Present(Spec::Object(object)) => self.apply_object(object, seen),
+            Want::Present(Spec::Object(object)) => self.apply_object(object, seen, &resource.left),
             Want::Present(Spec::Image(spec)) => self.pull(spec, tell),
             Want::Present(Spec::Unit(spec)) => self.apply_unit(spec, seen),
             Want::Present(Spec::Gate(spec)) => self.wait(&resource.id, spec, tell),
@@ -337,7 +347,7 @@ impl Host for Live {
             }
             Want::Present(spec) => {
                 let met = |id: &str| self.token_in_cluster(id).and_then(|token| token.ends);
-                self.local.apply(spec, seen, verdict, &met)
+                self.local.apply(&left::spec(spec, seen, &resource.left), seen, verdict, &met)
             }
             Want::Absent(Target::File(path)) => self.local.remove(path),
             Want::Absent(Target::Object(object)) => self.delete_object(object),

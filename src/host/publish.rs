@@ -15,12 +15,13 @@ use sha2::{Digest, Sha256};
 use crate::config::planekeeper::API_VERSION;
 use crate::host::api::{Api, ApiError};
 use crate::pki;
+use crate::resource::Id;
 use crate::status::object::{self, Event};
 use crate::status::{Moment, Status, pause};
 
 /// A status is written no more often than this.
 const APART: Duration = Duration::from_secs(5);
-/// The label that pauses is looked at this often.
+/// The object is looked at this often where nobody tells of it: its API server does, once there is a watch.
 const LOOK: Duration = Duration::from_secs(30);
 /// What failed is tried again after this long; it doubles up to [`AGAIN_MAX`].
 const AGAIN_MIN: Duration = Duration::from_secs(2);
@@ -59,6 +60,8 @@ struct Queue {
     label: Option<String>,
     /// Why the last attempt to tell failed, if it did.
     error: Option<String>,
+    /// Somebody has changed the object.
+    changed: bool,
     stop: bool,
 }
 
@@ -194,12 +197,14 @@ impl Work {
         if queue.stop {
             return None;
         }
+        queue.changed = false;
         let events = queue.events.drain(..).collect();
         Some((queue.status.clone().unwrap_or_default(), events))
     }
 
     fn has_news(&self, queue: &Queue) -> bool {
-        !queue.events.is_empty()
+        queue.changed
+            || !queue.events.is_empty()
             || queue.status.as_ref().is_some_and(|status| self.sent.as_ref() != Some(&object::with_status(status)))
     }
 
@@ -216,7 +221,7 @@ impl Work {
         }
         let api = match self.api.take() {
             Some(api) => api,
-            None => (self.connect)()?,
+            None => self.connected()?,
         };
         let sent = self.send_status(&api, status);
         for (event, at) in events {
@@ -236,13 +241,24 @@ impl Work {
         sent.map_err(|error| error.to_string())
     }
 
+    /// A client that is told of changes of the object.
+    fn connected(&self) -> Result<Api, String> {
+        let shared = Arc::clone(&self.shared);
+        let changed = move |_: Id| {
+            shared.lock().changed = true;
+            shared.changed.notify_all();
+        };
+        Ok((self.connect)()?.watched(Arc::new(changed)))
+    }
+
     fn send_status(&mut self, api: &Api, status: &Status) -> Result<(), ApiError> {
         if !self.crd {
             api.apply(&object::crd(), None)?;
             self.crd = true;
         }
         let bare = object::object(&status.node);
-        let live = api.get(&bare)?;
+        api.keep(&[&bare]);
+        let live = api.look(&[&bare], false)?.objects.pop().transpose()?.flatten();
         if live.is_none() {
             api.apply(&bare, None)?;
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::desired::bootstrap_token::secret_of;
+use crate::diff::left;
 use crate::facts::{Facts, IssuedToken};
 use crate::host::files::{FileSystem, Look, parent};
 use crate::host::local::{Local, Setting};
@@ -94,14 +95,16 @@ impl<F: FileSystem> Host for Sandbox<F> {
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, _tell: Tell<'_>) -> Result<(), ApplyError> {
         match &resource.want {
-            Want::Present(Spec::Object(object)) => {
-                self.local.clear(seen)?;
-                self.apply_object(object, seen)
-            }
-            Want::Present(spec) => {
-                let met = |id: &str| self.token_in_cluster(id).and_then(|token| token.ends);
-                self.local.apply(spec, seen, verdict, &met)
-            }
+            Want::Present(spec) => match &*left::spec(spec, seen, &resource.left) {
+                Spec::Object(object) => {
+                    self.local.clear(seen)?;
+                    self.apply_object(object, seen)
+                }
+                spec => {
+                    let met = |id: &str| self.token_in_cluster(id).and_then(|token| token.ends);
+                    self.local.apply(spec, seen, verdict, &met)
+                }
+            },
             Want::Absent(Target::File(path)) => self.local.remove(path),
             Want::Absent(Target::Object(object)) => self.local.remove(&object_path(object)),
         }

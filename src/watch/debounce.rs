@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// So long nothing may happen for a burst to be over. What people and programs do to one file takes a few milliseconds.
-pub const QUIET: Duration = Duration::from_millis(10);
+pub const QUIET: Duration = Duration::from_millis(5);
 
 /// After so long a burst is acted upon, whatever goes on.
 pub const MOST: Duration = Duration::from_millis(100);

@@ -134,7 +134,7 @@ impl<'a> Keeper<'a> {
         self.restore();
         self.follow();
         self.turn(BTreeSet::from([Wake::Missed]));
-        self.service.ready();
+        self.service.looked();
         loop {
             self.show();
             self.service.beat(false);
@@ -177,7 +177,7 @@ impl<'a> Keeper<'a> {
         }
         self.pass(wakes);
         if asked {
-            self.service.ready();
+            self.service.reloaded();
         }
     }
 

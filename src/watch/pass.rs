@@ -46,6 +46,16 @@ impl Sight {
         }
     }
 
+    /// All resources that some wakes are about; none where one of them may be about anything.
+    #[must_use]
+    pub fn about_all(&self, wakes: &BTreeSet<Wake>) -> BTreeSet<Id> {
+        let of = |wake: &Wake| match wake {
+            Wake::Unit(name) => Some(Id::unit(name)),
+            wake => self.about(wake).cloned(),
+        };
+        wakes.iter().map(of).collect::<Option<_>>().unwrap_or_default()
+    }
+
     /// The resource that a wake is about.
     #[must_use]
     pub fn about<'a>(&'a self, wake: &'a Wake) -> Option<&'a Id> {

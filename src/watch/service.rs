@@ -1,7 +1,7 @@
 //! What the service manager is told, by the protocol of `sd_notify`. Without one nothing is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -15,6 +15,8 @@ pub struct Service {
     began: Instant,
     /// When the loop last went round, in milliseconds since it began; the lowest bit is whether it is in a pass.
     beat: Arc<AtomicU64>,
+    /// The manager has been told that the loop is up.
+    up: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -23,7 +25,7 @@ impl Service {
     /// # Errors
     /// The system gives no thread.
     pub fn new() -> std::io::Result<Self> {
-        let service = Self { began: Instant::now(), beat: Arc::default() };
+        let service = Self { began: Instant::now(), beat: Arc::default(), up: Arc::default() };
         if let Some(every) = sd_notify::watchdog_enabled() {
             let watched = service.clone();
             std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || watched.feed(every))?;
@@ -37,8 +39,15 @@ impl Service {
         self.beat.store(now << 1 | u64::from(in_pass), Ordering::Relaxed);
     }
 
-    /// The loop is up: it has looked at the host once.
-    pub fn ready(&self) {
+    /// The loop is up: it has looked at the host once. What is to be done there may take as long as it takes.
+    pub fn looked(&self) {
+        if !self.up.swap(true, Ordering::Relaxed) {
+            Self::tell(&[NotifyState::Ready]);
+        }
+    }
+
+    /// What was asked for by [`Service::reloading`] is done.
+    pub fn reloaded(&self) {
         Self::tell(&[NotifyState::Ready]);
     }
 

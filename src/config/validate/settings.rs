@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::super::duration::GoDuration;
 use super::super::kubeadm::v1beta4::Timeouts as WrittenTimeouts;
-use super::super::planekeeper::{DnsType, DriftPolicy as Policy, FilePermissions, PlanekeeperConfiguration, WhenEnded};
+use super::super::planekeeper::{
+    DnsType, DriftPolicy as Policy, DriftRule as WrittenRule, FilePermissions, PlanekeeperConfiguration, WhenEnded,
+};
 use super::super::report::Report;
 use super::super::{audit, words};
 use crate::cluster::{
@@ -26,16 +28,15 @@ pub fn check(
     report: &mut Report,
 ) -> Settings {
     for (index, rule) in written.drift.rules.iter().enumerate() {
-        if !rule.resources.contains([':', '*']) {
-            let message =
-                format!("{:?} is not an id of resources: write it like file:/etc/kubernetes/*", rule.resources);
-            report.error(format!("{KIND}.drift.rules[{index}].resources"), message);
-        }
+        drift_rule(rule, &format!("{KIND}.drift.rules[{index}]"), report);
     }
     proxy_environment(&written.proxy_environment, machine, report);
-    let every = DriftRule { resources: "*".to_owned(), policy: policy(written.drift.policy) };
-    let rules = &written.drift.rules;
-    let rules = rules.iter().map(|rule| DriftRule { resources: rule.resources.clone(), policy: policy(rule.policy) });
+    let every = DriftRule { resources: "*".to_owned(), fields: Vec::new(), policy: policy(written.drift.policy) };
+    let rules = written.drift.rules.iter().map(|rule| DriftRule {
+        resources: rule.resources.clone(),
+        fields: rule.fields.clone(),
+        policy: policy(rule.policy),
+    });
     Settings {
         drift: std::iter::once(every).chain(rules).collect(),
         renew_before: written
@@ -51,6 +52,29 @@ pub fn check(
         renew_ended_tokens: written.bootstrap_tokens.when_ended == WhenEnded::Renew,
         status_address: status_address(written.status.address.as_deref(), report),
         publish_status: written.status.publish,
+    }
+}
+
+fn drift_rule(rule: &WrittenRule, place: &str, report: &mut Report) {
+    let resources = &rule.resources;
+    if !resources.contains([':', '*']) {
+        let message = format!("{resources:?} is not an id of resources: write it like file:/etc/kubernetes/*");
+        report.error(format!("{place}.resources"), message);
+    } else if !rule.fields.is_empty() && !["object:", "file:"].iter().any(|kind| resources.starts_with(kind)) {
+        let message = format!(
+            "{resources:?} is not of objects or files, whose fields can be told apart: write it like object:Deployment/*"
+        );
+        report.error(format!("{place}.resources"), message);
+    }
+    for (index, field) in rule.fields.iter().enumerate() {
+        let has_path = ["mode", "owner"].contains(&field.as_str())
+            || ["*", ".", "--"].iter().any(|begin| field.starts_with(begin) && field.len() > begin.len());
+        if !has_path {
+            let message = format!(
+                "{field:?} is not a field as plans show it: write it like .spec.replicas, .data.Corefile, --v, mode or owner"
+            );
+            report.error(format!("{place}.fields[{index}]"), message);
+        }
     }
 }
 

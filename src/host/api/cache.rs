@@ -63,6 +63,8 @@ struct State {
     copies: BTreeMap<Id, Held>,
     /// The watches that go on, whose copies are what the server has.
     current: BTreeSet<Collection>,
+    /// Objects that somebody wanted to know, and that nobody has read since.
+    missed: BTreeSet<Id>,
 }
 
 struct Held {
@@ -70,6 +72,8 @@ struct Held {
     object: Known,
     /// What is older than this is not worth knowing.
     least: u64,
+    /// The newest that was told of while that was not worth knowing.
+    told: u64,
 }
 
 impl Cache {
@@ -94,8 +98,9 @@ impl Cache {
         let mut state = self.shared.lock();
         state.current.retain(|collection| collections.contains(collection));
         state.copies.retain(|id, copy| wanted.get(id) == Some(&copy.of));
+        state.missed.retain(|id| wanted.contains_key(id));
         for (id, of) in &wanted {
-            let unknown = || Held { of: of.clone(), object: Err(Unknown), least: 0 };
+            let unknown = || Held { of: of.clone(), object: Err(Unknown), least: 0, told: 0 };
             state.copies.entry(id.clone()).or_insert_with(unknown);
         }
         drop(state);
@@ -113,23 +118,27 @@ impl Cache {
     /// # Errors
     /// That is not known.
     pub fn get(&self, id: &Id) -> Known {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let copy = state.copies.get(id).ok_or(Unknown)?;
-        if state.current.contains(&copy.of) { copy.object.clone() } else { Err(Unknown) }
+        let known = if state.current.contains(&copy.of) { copy.object.clone() } else { Err(Unknown) };
+        if known.is_err() {
+            state.missed.insert(id.clone());
+        }
+        known
     }
 
-    /// Takes an object as it was read just now.
+    /// Takes an object as it was read just now, unless it was told of since.
     pub fn put(&self, id: &Id, object: Option<&Value>) {
-        if let Some(copy) = self.shared.lock().copies.get_mut(id) {
-            copy.least = object.map_or(0, version);
-            copy.object = Ok(object.cloned());
+        let outdated = self.shared.lock().put(id, object);
+        if outdated {
+            (self.shared.changed)(id.clone());
         }
     }
 
     /// An object was changed by who asks: what the server told until now is not worth knowing.
     pub fn forget(&self, id: &Id) {
         if let Some(copy) = self.shared.lock().copies.get_mut(id) {
-            copy.least = u64::MAX;
+            (copy.least, copy.told) = (u64::MAX, 0);
             copy.object = Err(Unknown);
         }
     }
@@ -197,11 +206,13 @@ impl Shared {
                 let gone: Vec<Id> = mine.map(|(id, _)| id.clone()).filter(|id| !listed.contains(id)).collect();
                 let mut changed: Vec<Id> = gone.into_iter().filter(|id| state.remove(id, None)).collect();
                 listed.clear();
-                if state.current.insert(collection.clone()) && changed.is_empty() {
-                    // What could not be known until now may have to be done now.
-                    changed
-                        .extend(state.copies.iter().find(|(_, copy)| copy.of == *collection).map(|(id, _)| id.clone()));
-                }
+                state.current.insert(collection.clone());
+                // What could not be known until now may have to be done now.
+                let missed = std::mem::take(&mut state.missed);
+                let is_mine = |id: &Id| state.copies.get(id).is_some_and(|copy| copy.of == *collection);
+                let (mine, others) = missed.into_iter().partition::<BTreeSet<Id>, _>(is_mine);
+                state.missed = others;
+                changed.extend(mine);
                 changed
             }
             Some(Event::Apply(object)) => state.set(value(collection, &object)).into_iter().collect(),
@@ -219,11 +230,26 @@ impl Shared {
 }
 
 impl State {
+    /// Takes an object as it was read. Whether it is known to be another one meanwhile.
+    fn put(&mut self, id: &Id, object: Option<&Value>) -> bool {
+        self.missed.remove(id);
+        let Some(copy) = self.copies.get_mut(id) else { return false };
+        if self.current.contains(&copy.of) && copy.object.is_ok() {
+            return false; // the watch has begun since it was asked for
+        }
+        let outdated = object.is_some_and(|object| version(object) < copy.told);
+        copy.least = object.map_or(0, version);
+        copy.object = if outdated { Err(Unknown) } else { Ok(object.cloned()) };
+        copy.told = 0;
+        outdated
+    }
+
     /// Takes an object that the server tells of. Its id, where that is another object than before.
     fn set(&mut self, object: Value) -> Option<Id> {
         let id = Id::of_object(&object);
         let copy = self.copies.get_mut(&id)?;
         if version(&object) < copy.least {
+            copy.told = copy.told.max(version(&object));
             return None;
         }
         let same = matches!(&copy.object, Ok(Some(known)) if content(known) == content(&object));
@@ -235,6 +261,7 @@ impl State {
     fn remove(&mut self, id: &Id, version: Option<u64>) -> bool {
         let Some(copy) = self.copies.get_mut(id) else { return false };
         if version.unwrap_or(u64::MAX - 1) < copy.least {
+            copy.told = copy.told.max(version.unwrap_or(0));
             return false;
         }
         let known = std::mem::replace(&mut copy.object, Ok(None));
@@ -327,8 +354,8 @@ mod tests {
         let (a, b) = (map("a", 0, ""), map("b", 0, ""));
         let wanted = collections(&[&a, &b]);
         let of = wanted.values().next().unwrap().clone();
-        let copy = |of: Collection| Held { of, object: Err(Unknown), least: 0 };
-        (State { copies: wanted.into_iter().map(|(id, of)| (id, copy(of))).collect(), current: BTreeSet::new() }, of)
+        let copy = |of: Collection| Held { of, object: Err(Unknown), least: 0, told: 0 };
+        (State { copies: wanted.into_iter().map(|(id, of)| (id, copy(of))).collect(), ..State::default() }, of)
     }
 
     #[test]
@@ -354,6 +381,23 @@ mod tests {
         assert_eq!(state.set(map("a", 9, "old")), None);
         assert!(!state.remove(&id, Some(9)));
         assert_eq!(state.set(map("a", 11, "new")), Some(id));
+    }
+
+    #[test]
+    fn what_was_read_before_something_was_told_is_not_believed() {
+        let (mut state, of) = state();
+        let id = Id::of_object(&map("a", 0, ""));
+        // The watch begins, without the object, while it is being read.
+        state.current.insert(of);
+        assert!(state.remove(&id, None));
+        assert!(!state.put(&id, Some(&map("a", 5, "1"))));
+        assert_eq!(state.copies[&id].object, Ok(None));
+        // It is deleted after it was changed from here and read again.
+        (state.copies.get_mut(&id).unwrap().least, state.copies.get_mut(&id).unwrap().object) =
+            (u64::MAX, Err(Unknown));
+        assert!(!state.remove(&id, Some(8)));
+        assert!(state.put(&id, Some(&map("a", 7, "1"))), "it has to be read again");
+        assert_eq!(state.copies[&id].object, Err(Unknown));
     }
 
     #[test]

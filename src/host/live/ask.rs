@@ -36,8 +36,9 @@ pub(super) struct ApiSaid {
 pub(super) struct Containers(pub Result<Vec<ContainerSeen>, String>);
 
 impl Live {
-    /// Asks for all that some conditions are about, and for objects.
-    pub(super) fn ask(&self, conditions: &[&Condition], objects: &[&Value]) -> Answers {
+    /// Asks for all that some conditions are about, and for objects. Where these are the `whole` of what is wanted, the API server is to
+    /// tell of them from now on, and of no others.
+    pub(super) fn ask(&self, conditions: &[&Condition], objects: &[&Value], whole: bool) -> Answers {
         let pods: Vec<&StaticPodSpec> = conditions.iter().filter_map(|condition| condition.pod()).collect();
         let urls: Vec<&str> = conditions.iter().filter_map(|condition| condition.url()).collect();
         let servers = conditions.iter().filter_map(|condition| match condition {
@@ -50,7 +51,7 @@ impl Live {
             let probed = (!urls.is_empty()).then(|| scope.spawn(|| probe(self.runtime.handle(), &urls)));
             let ready =
                 (!servers.is_empty()).then(|| scope.spawn(|| servers.iter().map(|url| self.ready_at(url)).collect()));
-            let api = self.ask_api(conditions, objects);
+            let api = self.ask_api(conditions, objects, whole);
             let named = |names: &[&str], results: Vec<Result<(), String>>| {
                 names.iter().map(|name| (*name).to_owned()).zip(results).collect()
             };
@@ -80,7 +81,7 @@ impl Live {
         api.ready().map_err(|error| error.why.to_string())
     }
 
-    fn ask_api(&self, conditions: &[&Condition], objects: &[&Value]) -> ApiSaid {
+    fn ask_api(&self, conditions: &[&Condition], objects: &[&Value], whole: bool) -> ApiSaid {
         let more: Vec<Value> = conditions.iter().filter_map(|condition| object(condition)).collect();
         let wanted: BTreeMap<Id, &Value> =
             objects.iter().copied().chain(&more).map(|object| (Id::of_object(object), object)).collect();
@@ -99,8 +100,7 @@ impl Live {
             Ok(api) => api,
             Err(why) => return silent(why.clone(), why),
         };
-        // Who waits for a condition asks for no objects, and changes nothing of what is told of.
-        if !objects.is_empty() {
+        if whole {
             api.keep(objects);
         }
         let values: Vec<&Value> = wanted.values().copied().collect();

@@ -95,7 +95,7 @@ impl Live {
         let begun = Instant::now();
         let [_, unregistered] = &self.nudged;
         loop {
-            let answers = self.ask(&[&spec.condition], &[]);
+            let answers = self.ask(&[&spec.condition], &[], false);
             let Err(why) = answers.hold(&spec.condition) else { return Ok(()) };
             let containers = &answers.containers;
             let deaf = containers.0.is_err() && begun.elapsed() >= RUNTIME;

@@ -126,7 +126,7 @@ impl Runtime for Live {
 
     fn well(&self, pod: &StaticPodSpec) -> Result<(), String> {
         let condition = Condition::StaticPod(pod.clone());
-        self.ask(&[&condition], &[]).hold(&condition)
+        self.ask(&[&condition], &[], false).hold(&condition)
     }
 
     fn leads(&self, pod: &StaticPodSpec, since: i64) -> Result<(), String> {

@@ -15,6 +15,7 @@ use crate::host::{Host, machine};
 use crate::origin::{self, Origin};
 use crate::plan::{Action, Cause, Step};
 use crate::record::{self, Record};
+use crate::resource::Id;
 use crate::watch::backoff::{self, FULL_PASS};
 use crate::watch::log::Level;
 use crate::watch::pass::{self, Sight};
@@ -70,7 +71,7 @@ impl Keeper<'_> {
         self.service.beat(true);
         let began = Instant::now();
         let result = match self.locked() {
-            Ok(Some(_lock)) => self.reconcile(),
+            Ok(Some(_lock)) => self.reconcile(&self.sight.about_all(&wakes)),
             Ok(None) => return,
             Err(why) => Err(why),
         };
@@ -129,27 +130,27 @@ impl Keeper<'_> {
     }
 
     /// One run over the host; `None` where nothing may be done.
-    fn reconcile(&mut self) -> Result<Option<Report>, String> {
+    fn reconcile(&mut self, about: &BTreeSet<Id>) -> Result<Option<Report>, String> {
         let Some(version) = self.version.take() else { return Ok(None) };
-        let result = self.reconcile_to(&version);
+        let result = self.reconcile_to(&version, about);
         self.version = Some(version);
         result
     }
 
-    fn reconcile_to(&mut self, version: &Version) -> Result<Option<Report>, String> {
+    fn reconcile_to(&mut self, version: &Version, about: &BTreeSet<Id>) -> Result<Option<Report>, String> {
         let host = self.host(version)?;
-        let result = self.run_over(&*host, version);
+        let result = self.run_over(&*host, version, about);
         self.host = Some(host);
         result
     }
 
-    fn run_over(&mut self, host: &dyn Host, version: &Version) -> Result<Option<Report>, String> {
+    fn run_over(&mut self, host: &dyn Host, version: &Version, about: &BTreeSet<Id>) -> Result<Option<Report>, String> {
         let cluster = &version.cluster;
         self.remember((self.seams.read)(record::PATH)?, version);
         let last_good = std::mem::take(&mut self.last_good);
         let (same, before) = (last_good.is(version), last_good.cluster(version));
         let may = self.setting.sandbox || self.may_change(host, cluster, before)?;
-        let report = may.then(|| self.engine(host, cluster, before)).transpose();
+        let report = may.then(|| self.engine(host, cluster, before, about)).transpose();
         self.last_good = last_good;
         let report = report?;
         if !same && report.as_ref().is_some_and(Report::converged) {
@@ -197,15 +198,22 @@ impl Keeper<'_> {
         false
     }
 
-    fn engine(&mut self, host: &dyn Host, cluster: &Cluster, before: Option<&Cluster>) -> Result<Report, String> {
+    fn engine(
+        &mut self,
+        host: &dyn Host,
+        cluster: &Cluster,
+        before: Option<&Cluster>,
+        about: &BTreeSet<Id>,
+    ) -> Result<Report, String> {
         let sight = Mutex::new(None);
         let start = Instant::now();
         let elapsed = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last_step = AtomicU64::new(0);
         let looked = self.seams.looked;
-        let (log, sandbox, inbox) = (self.log, self.setting.sandbox, &self.inbox);
+        let (log, sandbox, inbox, service) = (self.log, self.setting.sandbox, &self.inbox, &self.service);
         let tell = |event: Event<'_>| match event {
             Event::Looked(pass) => {
+                service.looked();
                 looked(cluster, pass);
                 *sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight::of(pass, sandbox));
             }
@@ -220,7 +228,7 @@ impl Keeper<'_> {
         let held = self.fights.held(start).into_iter().map(|fight| (fight.id.clone(), fight.reason())).collect();
         inbox.set_alarm(self.timers.follow);
         let stop = || inbox.stopped();
-        let run = Run { workers: engine::workers(), tell: &tell, held: &held, stop: &stop, make_way: &make_way };
+        let run = Run { workers: engine::workers(), tell: &tell, about, held: &held, stop: &stop, make_way: &make_way };
         let report = engine::reconcile_with(host, cluster, before, None, &run).map_err(|error| error.to_string());
         if let Some(sight) = sight.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.sight = sight;
