@@ -25,10 +25,8 @@ pub struct Commands {
 }
 
 /// What a node needs that joins where somebody else signs.
-const SIGNED_FOR_IT: &str =
-    "; first, what the external CA has signed for that node (kubeadm certs generate-csr makes the requests)";
-const SIGNS_ITS_KUBELET: &str =
-    ", once the external CA has signed the CertificateSigningRequest that its kubelet makes";
+const SIGNS: &str = "once the external CA has signed the CertificateSigningRequest that its kubelet makes";
+const SIGNED: &str = "with what the external CA has signed for that node there before, but for kubelet.conf";
 
 impl Commands {
     /// The commands for a cluster. `key` is that of the certificates that were uploaded.
@@ -57,8 +55,9 @@ impl Commands {
     /// For people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let (first, then) = if self.external_ca { (SIGNED_FOR_IT, SIGNS_ITS_KUBELET) } else { ("", "") };
-        let mut text = format!("# a worker{then}\n{}\n", self.worker);
+        let signs = if self.external_ca { format!(", {SIGNS}") } else { String::new() };
+        let signed = if self.external_ca { format!("; {SIGNED}, and {SIGNS}") } else { String::new() };
+        let mut text = format!("# a worker{signs}\n{}\n", self.worker);
         if let Some(command) = &self.control_plane {
             let before = match self.key {
                 Some(_) => {
@@ -66,7 +65,7 @@ impl Commands {
                 }
                 None => "with the CAs and the sa key pair copied to it before",
             };
-            let _ = write!(text, "\n# a control-plane node, {before}{first}\n{command}\n");
+            let _ = write!(text, "\n# a control-plane node, {before}{signed}\n{command}\n");
         } else if let Some(key) = &self.key {
             let why = "the key of the uploaded certificates; control planes can join once controlPlaneEndpoint is set";
             let _ = write!(text, "\n# {why}\n{}\n", key.to_hex().as_str());

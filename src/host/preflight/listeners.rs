@@ -34,7 +34,10 @@ impl Listeners {
             let holders = self.holders.get_or_init(|| holders(sockets));
             Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() }
         };
-        Ok(sockets.iter().filter(|socket| socket.port == port).map(listener).collect())
+        let found: Vec<Listener> = sockets.iter().filter(|socket| socket.port == port).map(listener).collect();
+        // Who was about to end when the table was read has ended meanwhile, and so has its socket.
+        let ended = found.iter().any(|listener| listener.process.is_none()) && is_free(port);
+        Ok(if ended { Vec::new() } else { found })
     }
 }
 
