@@ -122,6 +122,9 @@ def lost_and_back(test, node, store):
         expect(before == node.files("/etc/kubernetes", "/var/lib/kubelet"), "files have changed")
     with test.check("once etcd is back, the next run converges"):
         store.do("systemctl", "start", "etcd")
+        # The API server finds its way back by itself, which takes longer than an answer may take here.
+        answers = ["kubectl", "get", "--raw=/readyz", "--request-timeout=5s"]
+        node.wait_for("the API server", lambda: node.run(answers).stdout != "ok" and "it is not ready")
         converges(node)
 
 

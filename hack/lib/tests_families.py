@@ -3,8 +3,10 @@ import json
 import textwrap
 
 import network
+import tests_reset
+import tests_watch
 from host import pod_network
-from node import PODS, expect, said
+from node import CONFIGURATION, PODS, expect, said
 from tests_watch import MANIFESTS
 from tests_way_up import everything, join, unchanged
 
@@ -36,6 +38,13 @@ spec:
   - {{name: bin, hostPath: {{path: /usr/bin}}}}
   - {{name: lib, hostPath: {{path: /usr/lib}}}}
   - {{name: lib64, hostPath: {{path: /usr/lib64}}}}
+"""
+STATUS = """\
+---
+apiVersion: planekeeper.dev/v1alpha1
+kind: PlanekeeperConfiguration
+status:
+  address: "[::1]:10264"
 """
 SERVICE = """\
 apiVersion: v1
@@ -190,11 +199,26 @@ def dual_stack(test):
 def ipv6(test):
     stack, node = holds(test, "6")
     with test.check("without an address in the configuration, that of the default route is taken"):
-        path = node.path("/etc/planekeeper/cluster.yaml")
+        path = node.path(CONFIGURATION)
         path.write_text(path.read_text().replace(f"localAPIEndpoint:\n  advertiseAddress: {node.address6}\n", ""))
         expect(node.reconcile().stdout.startswith("No changes."), "something changes")
     with test.check("a worker joins with the command of join-command"):
         worker(test, node, stack)
+    at_home(test, node)
+
+
+def at_home(test, node):
+    """What planekeeper has on the loopback interface, and reaches there."""
+    with test.check("a watch is seen at ::1, and reset takes the host back to bare"):
+        path = node.path(CONFIGURATION)
+        path.write_text(path.read_text() + STATUS)
+        tests_watch.start(node)
+        said(node.do("planekeeper", "status", "--wait").stdout, "CONVERGED")
+        said(node.do("ss", "-Hltn", "sport", "=", ":10264").stdout, "[::1]:10264")
+        node.do("systemctl", "stop", "planekeeper")
+        node.do("planekeeper", "reset", "--force")
+        left = [path for path in tests_reset.GONE if tests_reset.holds_files(node.path(path))]
+        expect(not left, f"still there: {left}")
 
 
 def dual_stack_ipv6_first(test):
