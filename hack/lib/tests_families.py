@@ -213,8 +213,9 @@ def at_home(test, node):
         path = node.path(CONFIGURATION)
         path.write_text(path.read_text() + STATUS)
         tests_watch.start(node)
+        listeners = ("ss", "-Hltn", "sport", "=", ":10264")
+        node.wait_for("the status at ::1", lambda: "[::1]:10264" not in (found := node.do(*listeners).stdout) and (found or "nobody listens"))
         said(node.do("planekeeper", "status", "--wait").stdout, "CONVERGED")
-        said(node.do("ss", "-Hltn", "sport", "=", ":10264").stdout, "[::1]:10264")
         node.do("systemctl", "stop", "planekeeper")
         node.do("planekeeper", "reset", "--force")
         left = [path for path in tests_reset.GONE if tests_reset.holds_files(node.path(path))]
