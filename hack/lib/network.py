@@ -28,6 +28,11 @@ def address6(number):
     return f"{PREFIX6}{number}"
 
 
+def gateways():
+    """The machine, to which all goes that is for no host: its address of each family."""
+    return (address(1), address6(1)) if IPV6 else (address(1),)
+
+
 def pod_subnet(number):
     return f"10.244.{number}.0/24"
 
