@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::diff::certificate::{IssuerState, date, renews_at};
+use crate::diff::certificate::{self, IssuerState, date};
+use crate::diff::kubeconfig;
 use crate::observed::{CertificateFacts, CertificateSeen, CredentialSeen, KeySeen, Observed, Seen};
-use crate::resource::{CaRef, Desired, Id, Issuer, Profile, Spec, Want};
+use crate::resource::{CaRef, Desired, Id, Issuer, KubeconfigSpec, Spec, Want};
 use crate::table::table;
 
 /// One certificate of the list.
@@ -68,8 +69,8 @@ impl State {
 /// What was read of a certificate: nothing is there, a certificate, or why there is none to be read.
 type Reading<'a> = Option<Result<&'a CertificateFacts, String>>;
 
-/// The certificates that are wanted, by name, then the CAs. The kubelet's own kubeconfig is left out, as in kubeadm: the
-/// kubelet renews its certificate itself.
+/// The certificates that are wanted, by name, then the CAs. The kubelet's own kubeconfig is left out, as in kubeadm, where the cluster signs
+/// the certificates that the kubelet asks for; where the CA's key is elsewhere, a person has to.
 #[must_use]
 pub fn rows(desired: &Desired, observed: &Observed, now: i64) -> Vec<Row> {
     let mut rows: Vec<Row> = desired
@@ -81,11 +82,10 @@ pub fn rows(desired: &Desired, observed: &Observed, now: i64) -> Vec<Row> {
                     Issuer::SelfSigned { .. } => None,
                     Issuer::Ca(ca) => Some(ca),
                 };
-                Some(row(&resource.id, &spec.certificate, &spec.profile, issuer, observed, now))
+                let due = |facts: &CertificateFacts| certificate::renews_at(&spec.profile, facts);
+                Some(row(&resource.id, &spec.certificate, issuer, &due, observed, now))
             }
-            Want::Present(Spec::Kubeconfig(spec)) if spec.rotated.is_none() => {
-                Some(row(&resource.id, &spec.path, &spec.profile, Some(&spec.issuer), observed, now))
-            }
+            Want::Present(Spec::Kubeconfig(spec)) => kubeconfig_row(&resource.id, spec, observed, now),
             _ => None,
         })
         .collect();
@@ -93,7 +93,16 @@ pub fn rows(desired: &Desired, observed: &Observed, now: i64) -> Vec<Row> {
     rows
 }
 
-fn row(id: &Id, path: &str, profile: &Profile, issuer: Option<&CaRef>, observed: &Observed, now: i64) -> Row {
+fn kubeconfig_row(id: &Id, spec: &KubeconfigSpec, observed: &Observed, now: i64) -> Option<Row> {
+    let due = |facts: &CertificateFacts| kubeconfig::renews_at(spec, facts);
+    let row = row(id, &spec.path, Some(&spec.issuer), &due, observed, now);
+    (spec.rotated.is_none() || (row.externally_managed && row.expires.is_some())).then_some(row)
+}
+
+/// When a certificate is due to be made anew.
+type Due<'a> = &'a dyn Fn(&CertificateFacts) -> i64;
+
+fn row(id: &Id, path: &str, issuer: Option<&CaRef>, due: Due<'_>, observed: &Observed, now: i64) -> Row {
     let reading = reading(observed, id);
     let facts = reading.as_ref().and_then(|read| read.as_ref().ok()).copied();
     let signer = certificate_seen(observed, issuer.map_or(id, |ca| &ca.id));
@@ -101,7 +110,7 @@ fn row(id: &Id, path: &str, profile: &Profile, issuer: Option<&CaRef>, observed:
         None => signer.is_some_and(|ca| ca.key == KeySeen::Absent),
         Some(_) => IssuerState::of(signer, now) == IssuerState::CertificateOnly,
     };
-    let due = facts.filter(|_| issuer.is_some()).map(|facts| renews_at(profile, facts));
+    let due = facts.filter(|_| issuer.is_some()).map(due);
     Row {
         name: name(id),
         path: path.to_owned(),
@@ -147,6 +156,7 @@ fn reading<'a>(observed: &'a Observed, id: &Id) -> Reading<'a> {
             Err(reason) => Err(reason.clone()),
             Ok(facts) => match &facts.credential {
                 CredentialSeen::Embedded { certificate, .. } => certificate.as_deref().map_err(Clone::clone),
+                CredentialSeen::Files { content: Some(content), .. } => content.as_deref().map_err(Clone::clone),
                 CredentialSeen::Files { .. } | CredentialSeen::Other(_) => Err("no certificate is embedded".into()),
             },
         }),
@@ -256,7 +266,7 @@ mod tests {
     use super::*;
     use crate::cluster::KeyAlgorithm;
     use crate::facts::Owner;
-    use crate::resource::{CertificateSpec, Effect, Resource};
+    use crate::resource::{CertificateSpec, Effect, Profile, Resource};
 
     const DAY: i64 = 86_400;
 

@@ -71,6 +71,22 @@ fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Ver
     }
 }
 
+/// What a person has to do in time about a resource that is as wanted: have the next certificate signed before this one ends, where the
+/// CA's key is not here.
+#[must_use]
+pub fn by_hand(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) -> Option<String> {
+    match (&resource.want, seen) {
+        (Want::Present(Spec::Certificate(spec)), Seen::Certificate(seen)) => match &spec.issuer {
+            Issuer::Ca(ca) => certificate::by_hand(spec, seen, &issuer(ca, observed, now), now),
+            Issuer::SelfSigned { .. } => None,
+        },
+        (Want::Present(Spec::Kubeconfig(spec)), Seen::Kubeconfig(seen)) => {
+            kubeconfig::by_hand(spec, seen, &issuer(&spec.issuer, observed, now), now)
+        }
+        _ => None,
+    }
+}
+
 fn judge_certificate(
     spec: &CertificateSpec,
     seen: Option<&crate::observed::CertificateSeen>,

@@ -72,14 +72,7 @@ pub fn inspect(bytes: &[u8], issuer: Option<&[u8]>) -> Result<KubeconfigFacts, S
     if bytes.len() > MAX_INPUT {
         return Err(format!("it is larger than {MAX_INPUT} bytes"));
     }
-    let config = match rendered(bytes) {
-        Some(config) => config,
-        // The parser's own message would quote the line, and with it perhaps a key.
-        None => serde_yaml::from_slice(bytes).map_err(|error| match error.location() {
-            Some(place) => format!("it is no kubeconfig, by line {}", place.line()),
-            None => "it is no kubeconfig".to_owned(),
-        })?,
-    };
+    let config = parse(bytes)?;
     if !(config.kind.is_empty() || config.kind == "Config") {
         return Err("its kind is not Config".into());
     }
@@ -94,6 +87,28 @@ pub fn inspect(bytes: &[u8], issuer: Option<&[u8]>) -> Result<KubeconfigFacts, S
         context: config.current_context,
         ca_is_issuer,
         credential: credential(user, issuer),
+    })
+}
+
+/// The client certificate and the key that are in a kubeconfig, for the user of its current context, each as PEM.
+#[must_use]
+pub fn embedded(bytes: &[u8]) -> Option<(String, Zeroizing<String>)> {
+    let config = parse(bytes).ok()?;
+    let context = find(config.contexts, &config.current_context)?.context;
+    let user = find(config.users, &context.user)?.user;
+    let text = |pem: &[u8]| Some(format!("{}\n", std::str::from_utf8(pem).ok()?.trim_end()));
+    let (certificate, key) = (decode(&user.client_certificate_data?)?, decode(&user.client_key_data?.0)?);
+    Some((text(&certificate)?, Zeroizing::new(text(&key)?)))
+}
+
+fn parse(bytes: &[u8]) -> Result<Config, String> {
+    if let Some(config) = rendered(bytes) {
+        return Ok(config);
+    }
+    // The parser's own message would quote the line, and with it perhaps a key.
+    serde_yaml::from_slice(bytes).map_err(|error| match error.location() {
+        Some(place) => format!("it is no kubeconfig, by line {}", place.line()),
+        None => "it is no kubeconfig".to_owned(),
     })
 }
 
@@ -163,7 +178,7 @@ fn credential(user: User, issuer: Option<&[u8]>) -> CredentialSeen {
         return CredentialSeen::Other(name.into());
     }
     match (user.client_certificate_data, user.client_key_data, user.client_certificate, user.client_key) {
-        (Some(certificate), Some(key), ..) => embedded(&certificate, &key.0, issuer),
+        (Some(certificate), Some(key), ..) => read_embedded(&certificate, &key.0, issuer),
         (None, None, Some(certificate), Some(key)) => CredentialSeen::Files { certificate, key, content: None },
         (None, None, None, None) => CredentialSeen::Other("none".into()),
         _ => CredentialSeen::Other("a certificate and key of which not both are there, or one is in a file".into()),
@@ -171,7 +186,7 @@ fn credential(user: User, issuer: Option<&[u8]>) -> CredentialSeen {
 }
 
 /// An embedded certificate with its key.
-fn embedded(certificate: &str, key: &str, issuer: Option<&[u8]>) -> CredentialSeen {
+fn read_embedded(certificate: &str, key: &str, issuer: Option<&[u8]>) -> CredentialSeen {
     let pem = decode(certificate);
     let key = decode(key).and_then(|pem| PrivateKey::from_pem(&pem).ok());
     let pair = pem.as_ref().zip(key).is_some_and(|(pem, key)| pki::keys_match(pem, &key));

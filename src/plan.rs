@@ -29,6 +29,8 @@ pub struct Plan {
     pub refused: Vec<Refused>,
     /// Changes of the configuration that would destroy the cluster: while there is one, nothing is done at all.
     pub forbidden: Vec<Forbidden>,
+    /// What is as wanted, and what a person has to do so that it stays so: certificates that near their end, and that somebody else signs.
+    pub by_hand: Vec<ByHand>,
     /// Drift that the configuration says to report only.
     pub reported: Vec<Step>,
     /// What cannot be said before something else is there.
@@ -161,6 +163,15 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// A resource that a person has to see to in time.
+#[derive(Clone, Debug)]
+pub struct ByHand {
+    /// The resource.
+    pub id: Id,
+    /// What nears, and what to do.
+    pub errand: String,
+}
+
 /// The configuration that was last in force, and what it wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Previous<'a> {
@@ -275,6 +286,8 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     };
     let left = policy::left(resource, seen, context);
     let resource = &*left.resource;
+    let errand = diff::by_hand(resource, seen, context.observed, context.facts.now);
+    plan.by_hand.extend(errand.map(|errand| ByHand { id: resource.id.clone(), errand }));
     let verdict = diff::judge(resource, seen, context.observed, context.facts.now);
     let reported = left.reported(&verdict, seen, context);
     match verdict {

@@ -303,6 +303,14 @@ pub struct Certificate {
     pub externally_managed: bool,
 }
 
+impl Certificate {
+    /// It nears its end, and planekeeper cannot make the next one.
+    #[must_use]
+    pub fn by_hand(&self) -> bool {
+        self.state == crate::certs::State::Due.name() && self.externally_managed
+    }
+}
+
 /// A resource, and how it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{View, cluster_of_file, converge, machine, reconcile, setting};
+use common::{View, cluster_of_file, converge, copy, machine, reconcile, setting};
 use planekeeper::config::{self, Source};
 use planekeeper::desired::desired;
 use planekeeper::engine;
@@ -14,7 +14,6 @@ use planekeeper::host::Host;
 use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
-use planekeeper::observed::Mode;
 use planekeeper::resource::{Id, Issuer, Profile, Resource, Spec, Want};
 
 fn example(name: &str) -> PathBuf {
@@ -27,21 +26,6 @@ fn examples() -> Vec<PathBuf> {
     examples.sort();
     assert!(examples.len() > 3, "{examples:?}");
     examples
-}
-
-fn put(files: &Memory, path: &str, content: &[u8], mode: Mode) {
-    let parents: Vec<_> = Path::new(path).ancestors().skip(1).collect();
-    for folder in parents.iter().rev().filter(|folder| folder.parent().is_some()) {
-        let _ = files.create_directory(&folder.to_string_lossy()); // it may be there
-    }
-    let mut handle = files.create(path).unwrap();
-    files.write(&mut handle, content).unwrap();
-    files.grant(&handle, mode).unwrap();
-}
-
-fn copy(from: &Memory, to: &Memory, path: &str) {
-    let (content, mode) = from.read(path).unwrap().unwrap_or_else(|| panic!("{path} is not there"));
-    put(to, path, &content, mode);
 }
 
 #[test]

@@ -313,7 +313,7 @@ fn what_a_run_is_about_is_put_right_first_and_everything_else_all_the_same() {
     let healthy = Memory::default();
     converge(&healthy, &cluster);
     let desired = wanted(&healthy, &cluster);
-    let other = "/etc/kubernetes/super-admin.conf"; // nothing depends on it
+    let other = "/var/lib/kubelet/kubeadm-flags.env"; // nothing is judged by it
     for resource in desired.resources.iter().filter(|resource| !is_protected(resource)) {
         let Some(path) = paths(resource).into_iter().next().filter(|path| path != other) else { continue };
         let files = healthy.snapshot();
@@ -324,7 +324,7 @@ fn what_a_run_is_about_is_put_right_first_and_everything_else_all_the_same() {
         let report = reconcile_about(&files, &cluster, &[&resource.id.0, "certificate:nobody"]);
         assert!(report.converged(), "{path}: {report:#?}");
         let done: Vec<&str> = report.done.iter().map(|step| step.id.0.as_str()).collect();
-        assert_eq!(done, [&resource.id.0, "kubeconfig:super-admin.conf"], "{path}");
+        assert_eq!(done, [&resource.id.0, "file:/var/lib/kubelet/kubeadm-flags.env"], "{path}");
     }
 }
 

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use common::machine::{Fault, Machine, Run, up};
-use common::{SMALL, cluster};
+use common::{SMALL, cluster, converge, copy};
 use planekeeper::cluster::Cluster;
 use planekeeper::engine;
 use planekeeper::facts::Facts;
 use planekeeper::host::files::FileSystem;
+use planekeeper::host::memory::Memory;
 use planekeeper::plan::Action;
 use planekeeper::resource::{Desired, Id};
 
@@ -142,4 +143,35 @@ fn a_changed_flag_is_written_and_waited_for_and_nothing_else_is_touched() {
             "gate:kube-scheduler",
         ]
     );
+}
+
+#[test]
+fn a_kubelets_certificate_that_a_person_brings_moves_to_where_the_kubelet_renews_it_unless_that_has_one_as_good() {
+    const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+    let (machine, cluster) = (Machine::bare(), cluster(SMALL));
+    Run::new(&machine, Fault::None).reconcile(&cluster);
+    // Where nothing runs, the certificate is in the kubeconfig.
+    let elsewhere = Memory::default();
+    for name in ["ca.crt", "ca.key"] {
+        copy(&machine.files, &elsewhere, &format!("/etc/kubernetes/pki/{name}"));
+    }
+    converge(&elsewhere, &cluster);
+    let path = "/etc/kubernetes/kubelet.conf";
+    let read = |path: &str| String::from_utf8(machine.files.read(path).unwrap().unwrap().0).unwrap();
+    let brought = String::from_utf8(elsewhere.read(path).unwrap().unwrap().0).unwrap();
+    let (certificate, key) = planekeeper::kubeconfig::embedded(brought.as_bytes()).unwrap();
+    machine.files.remove_file("/etc/kubernetes/pki/ca.key").unwrap();
+    let bring = || {
+        machine.files.remove_file(path).unwrap();
+        copy(&elsewhere, &machine.files, path);
+        let report = Run::new(&machine, Fault::None).reconcile(&cluster);
+        assert!(report.converged(), "{:#?}", report.left);
+        assert!(read(path).contains(CURRENT) && !read(path).contains("client-key-data"));
+    };
+    let before = read(CURRENT);
+    bring();
+    assert_eq!(read(CURRENT), before, "it ends no later");
+    machine.files.remove_file(CURRENT).unwrap();
+    bring();
+    assert_eq!(read(CURRENT), format!("{certificate}{}", key.as_str()));
 }

@@ -422,6 +422,31 @@ fn a_certificate_that_ended_since_the_last_look_is_not_called_valid() {
 }
 
 #[test]
+fn certificates_that_a_person_has_to_renew_are_told_of_in_time_and_ready_all_the_same() {
+    let host = Host::new(SMALL);
+    host.files.remove_file("/etc/kubernetes/pki/ca.key").unwrap();
+    converge(&host.files, &host.cluster);
+    let before = host.status(None, NOW);
+    let end = before.certificates.iter().filter_map(|one| one.expires).min().unwrap();
+    let now = end.0 - 86_400;
+    let status = host.status(Some(&before), now);
+    assert_eq!(truth(&status, "CertificatesValid"), (Truth::True, "RenewalNeeded".to_owned()));
+    let message = &status.condition("CertificatesValid").unwrap().message;
+    assert!(message.contains("apiserver, ") && message.contains("scheduler.conf"), "{message}");
+    assert!(!message.contains("etcd-server"), "its CA has its key: {message}");
+    let events: Vec<_> =
+        object::events(&before, &status).into_iter().map(|event| (event.warning, event.reason)).collect();
+    assert!(events.contains(&(true, "CertificateRenewalNeeded")), "{events:?}");
+    assert!(object::events(&status, &status).is_empty(), "an Event is told once");
+    let view = watching(&status, now);
+    assert_eq!(view.verdict().0, Word::Converged);
+    let metrics = metrics::metrics(&view);
+    assert!(metrics.contains("planekeeper_certificate_renewal_needed{name=\"apiserver\",ca=\"ca\"} 1\n"), "{metrics}");
+    assert!(!metrics.contains("planekeeper_certificate_renewal_needed{name=\"etcd-server\""), "{metrics}");
+    assert!(text::text(&view).contains("TO BE RENEWED BY HAND: admin.conf, apiserver"), "{}", text::text(&view));
+}
+
+#[test]
 fn a_component_that_fails_is_told_of_whatever_the_plan_holds() {
     let status = trouble();
     let scheduler = status.components.iter().find(|component| component.name == "kube-scheduler").unwrap();

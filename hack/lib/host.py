@@ -76,6 +76,10 @@ class Host:
         return network.address(self.state["number"])
 
     @property
+    def address6(self):
+        return network.address6(self.state["number"])
+
+    @property
     def root(self):
         """The host's root folder, for this machine to read and write. It is the same path after a reboot."""
         self.process()
@@ -178,10 +182,7 @@ class Host:
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{network.address(number)} {self.name}\n")
         (etc / "resolv.conf").write_text(f"nameserver {network.NO_NAME_SERVER}\n")
         (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
-        ipam = {"type": "host-local", "ranges": [[{"subnet": network.pod_subnet(number)}]], "routes": [{"dst": "0.0.0.0/0"}]}
-        plugins = [{"type": "ptp", "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]
-        pods = {"cniVersion": "1.0.0", "name": "pods", "plugins": plugins}
-        (etc / "cni/net.d/10-pods.conflist").write_text(json.dumps(pods, indent=2) + "\n")
+        (etc / "cni/net.d/10-pods.conflist").write_text(pod_network([network.pod_subnet(number)]))
 
     def start(self, layers):
         """Starts what becomes the host's process 1, below script(1), which gives it a terminal as its console."""
@@ -245,6 +246,15 @@ class Host:
         pods = self.root / "var/log/pods"
         if pods.is_dir():
             shutil.copytree(pods, folder / "pods", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+
+
+def pod_network(subnets):
+    """The configuration of a network whose Pods have an address of each subnet; the first is the one that is theirs."""
+    default = {"10": "0.0.0.0/0", "fd": "::/0"}
+    routes = [{"dst": default[subnet[:2]]} for subnet in subnets]
+    ipam = {"type": "host-local", "ranges": [[{"subnet": subnet}] for subnet in subnets], "routes": routes}
+    plugins = [{"type": "ptp", "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": plugins}, indent=2) + "\n"
 
 
 def allow_watches():

@@ -86,10 +86,13 @@ def indented(text):
     return "\n".join(f"        {line}" for line in text.rstrip().splitlines())
 
 
-def tests():
-    """All tests by name, in the order in which they start: long ones first."""
+def tests(more):
+    """All tests by name, in the order in which they start: long ones first. With `more` also those that are only run when they are named."""
     import tests_adoption
     import tests_drift
+    import tests_external_ca
+    import tests_external_etcd
+    import tests_families
     import tests_faults
     import tests_gitops
     import tests_idle
@@ -102,18 +105,23 @@ def tests():
     import tests_way_up
     modules = (
         tests_kill, tests_rollout, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_drift,
-        tests_gitops, tests_idle, tests_watch,
+        tests_gitops, tests_idle, tests_watch, tests_external_ca, tests_external_etcd, tests_families,
     )
-    return {name: function for module in modules for name, function in module.TESTS.items()}
+    found = {name: function for module in modules for name, function in module.TESTS.items()}
+    if more:
+        for module in modules:
+            found.update(getattr(module, "MORE", {}))
+    return found
 
 
 def main():
     arguments = parse()
     if reason := host_check.reason():
         sys.exit(f"hack/host-tests: no test hosts on this machine: {reason}")
-    chosen = choose(arguments.names)
     if arguments.list:
-        return print(*chosen, sep="\n")
+        usual = tests(more=False)
+        return print(*(name if name in usual else f"{name} (only when named)" for name in choose(arguments.names, more=True)), sep="\n")
+    chosen = choose(arguments.names, more=bool(arguments.names))
     planekeeper = pathlib.Path(os.environ["PLANEKEEPER"]).resolve(strict=True)
     begun = time.monotonic()
     with one_at_a_time(), concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
@@ -138,10 +146,10 @@ def parse():
     return parser.parse_args()
 
 
-def choose(words):
-    """The tests whose names have one of the words in them; where there are none, all."""
+def choose(words, more):
+    """The tests whose names have one of the words in them; where there are none, all. `more` as in `tests`."""
     chosen = lambda name: not words or any(word in name for word in words)
-    found = {name: function for name, function in tests().items() if chosen(name)}
+    found = {name: function for name, function in tests(more).items() if chosen(name)}
     for word in words:
         if not any(word in name for name in found):
             sys.exit(f"hack/host-tests: no test has {word!r} in its name; --list shows them")

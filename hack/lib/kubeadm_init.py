@@ -16,7 +16,7 @@ nodeRegistration:
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: v{version}
-controlPlaneEndpoint: {address}:6443  # so that other control planes can join
+controlPlaneEndpoint: "{endpoint}"  # so that other control planes can join
 networking:
 {networking}{cluster}---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -26,10 +26,14 @@ conntrack:
 {proxy}"""
 
 
-def configuration(address, version=cache.NEWEST, networking="podSubnet: 10.244.0.0/16\n", node="", init="", cluster="", proxy=""):
-    """The text, with other `networking`, and more fields of `nodeRegistration`, InitConfiguration, ClusterConfiguration, kube-proxy's."""
+def configuration(address, version=cache.NEWEST, endpoint=None, networking="podSubnet: 10.244.0.0/16\n", node="", init="", cluster="",
+                  proxy=""):
+    """The text, with another host as `endpoint` of the control plane, other `networking`, and more fields of `nodeRegistration`,
+    InitConfiguration, ClusterConfiguration, kube-proxy's."""
     indented = {"networking": textwrap.indent(networking, "  "), "node": textwrap.indent(node, "  ")}
-    return TEXT.format(address=address, version=version, init=init, cluster=cluster, proxy=proxy, **indented)
+    endpoint = endpoint or address
+    endpoint = f"[{endpoint}]:6443" if ":" in endpoint else f"{endpoint}:6443"
+    return TEXT.format(address=address, endpoint=endpoint, version=version, init=init, cluster=cluster, proxy=proxy, **indented)
 
 
 def write_configuration(host):

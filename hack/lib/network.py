@@ -9,8 +9,9 @@ import subprocess
 import cache
 
 SWITCH, MACHINE = "planekeeper", "planekeeper0"
-PREFIX = "10.250.0."
-NUMBERS = range(10, 50)  # of hosts: the last byte of their addresses, the third of those of their Pods
+PREFIX, PREFIX6 = "10.250.0.", "fd00:10:250::"
+NUMBERS = range(10, 50)  # of hosts: the end of their addresses, the part before that of those of their Pods
+IPV6 = pathlib.Path("/proc/sys/net/ipv6").exists()  # without it hosts have one address
 NO_NAME_SERVER = "192.0.2.53"  # hosts have no route there: a name that is not the cluster's is refused at once
 LOCK = pathlib.Path("/run/lock/planekeeper-network.lock")  # addresses are the machine's, not a cache folder's
 
@@ -23,12 +24,25 @@ def address(number):
     return f"{PREFIX}{number}"
 
 
+def address6(number):
+    return f"{PREFIX6}{number}"
+
+
+def gateways():
+    """The machine, to which all goes that is for no host: its address of each family."""
+    return (address(1), address6(1)) if IPV6 else (address(1),)
+
+
 def pod_subnet(number):
     return f"10.244.{number}.0/24"
 
 
+def pod_subnet6(number):
+    return f"fd00:10:244:{number}::/64"
+
+
 def plug_in(namespace, number=None):
-    """Makes a network namespace with an address on the switch, and returns the number of the address.
+    """Makes a network namespace with an address of each family on the switch, and returns the number of the addresses.
 
     Without a number it is the first that is free. A namespace of this name is made anew. The Pods of every other host are routed
     to that host.
@@ -45,15 +59,28 @@ def plug_in(namespace, number=None):
         ip(f"-n {SWITCH} link add h{number} master bridge type veth peer name eth0 address 02:00:0a:fa:00:{number:02x} "
            f"netns {namespace}")
         ip(f"-n {SWITCH} link set h{number} up")
-        others = [other for other in NUMBERS if other != number]
-        ip(f"-n {namespace} -batch -", "\n".join([
-            "link set lo up", f"address add {address(number)}/24 dev eth0", "link set eth0 up", f"route add default via {address(1)}",
-            f"route add unreachable {NO_NAME_SERVER}", *(f"route add {pod_subnet(other)} via {address(other)}" for other in others)]))
+        ip(f"-n {namespace} -batch -", "\n".join(["link set lo up", *settings(number)]))
     return number
+
+
+def settings(number):
+    """What ip(8) is to do in the namespace of a host: addresses, and the ways to the machine and to the Pods of every other host."""
+    others = [other for other in NUMBERS if other != number]
+    yield from (f"address add {address(number)}/24 dev eth0", "link set eth0 up", f"route add default via {address(1)}",
+                f"route add unreachable {NO_NAME_SERVER}", *(f"route add {pod_subnet(other)} via {address(other)}" for other in others))
+    if IPV6:  # an address that is asked for at once: nobody waits until no other host has it
+        yield from (f"address add {address6(number)}/64 dev eth0 nodad", f"route add default via {address6(1)}",
+                    *(f"route add {pod_subnet6(other)} via {address6(other)}" for other in others))
 
 
 def make_switch():
     """The switch, whole: its last step is what makes it count."""
+    make_switch_parts()
+    if IPV6:
+        ip(f"address replace {address6(1)}/64 dev {MACHINE} nodad")
+
+
+def make_switch_parts():
     if f"{address(1)}/24" in subprocess.run(["ip", "-4", "address", "show", "up", "dev", MACHINE], text=True, capture_output=True).stdout:
         return
     remove_switch_parts()

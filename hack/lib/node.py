@@ -47,11 +47,12 @@ class Node(Host):
         super().__init__(name)
         self.transcript = []
 
-    def configure(self, **more):
-        """Gives planekeeper, or a kubeadm that comes before it, its configuration; `more` as in kubeadm_init.configuration."""
+    def configure(self, address=None, **more):
+        """Gives planekeeper, or a kubeadm that comes before it, its configuration; `address` is its own unless told otherwise, `more` as in
+        kubeadm_init.configuration."""
         path = self.path(CONFIGURATION)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(kubeadm_init.configuration(self.address, **more))
+        path.write_text(kubeadm_init.configuration(address or self.address, **more))
 
     def install(self, planekeeper):
         shutil.copy(planekeeper, self.path("/usr/local/bin/planekeeper"))

@@ -195,7 +195,8 @@ FAULTS = [
           more={"node": "imagePullPolicy: Never\n"}, ours={"ImagePull": error(IMAGE)}),
     Fault("no default route, a kubelet of the minor before, and proxies for others",
           below=("env", f"HTTPS_PROXY={PROXY}", f"HTTP_PROXY={PROXY}", "NO_PROXY=10.0.0.0/8,.svc"),
-          make=kubelet("1.36.3") + "ip route delete default\n", undo=NO_KUBELET + f"ip route add default via {network.address(1)}\n"),
+          make=kubelet("1.36.3") + "ip -4 route flush default\nip -6 route flush default\n",
+          undo=NO_KUBELET + "".join(f"ip route add default via {gateway}\n" for gateway in network.gateways())),
     Fault("a user that is not root", below=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
           both={"IsPrivilegedUser": error("root")}),
 ]

@@ -19,7 +19,8 @@ def faults(test):
     all_found(test, node, preflight_faults.FAULTS)
     with test.check("a host without a default route needs an address in the configuration, as with kubeadm"):
         node.do("sed", "-i", "/advertiseAddress/d; s/localAPIEndpoint:/& {}/", CONFIGURATION)
-        node.do("ip", "route", "delete", "default")
+        for family in ("-4", "-6"):
+            node.do("ip", family, "route", "flush", "default")
         said = node.do(*preflight.KUBEADM, exit=1).stderr
         expect("no default routes found" in said, f"kubeadm says: {said}")
         said = node.do(*preflight.PLANEKEEPER, exit=EX_CONFIG).stderr

@@ -19,10 +19,7 @@ def way_up(test):
     with test.check("preflight passes on the converged host, and finds whatever else kubeadm finds there"):
         tests_preflight.passes_with_a_control_plane(node)
     with test.check("a second run and preflight write no file, no object, and restarts nothing"):
-        after = everything(node)
-        for what in before:
-            expect(before[what], f"no {what} were found to compare")
-            expect(before[what] == after[what], f"{what} have changed:\n{differences(before[what], after[what])}")
+        unchanged(node, before)
     with test.check("plan --detailed-exitcode agrees"):
         node.do("planekeeper", "plan", "--detailed-exitcode")
     worker = test.node("worker")
@@ -46,13 +43,26 @@ def everything(node):
     return {"files": node.files(*WATCHED), "objects": node.applied(), "containers": node.containers(), "kubelets": {"pid": node.kubelet()}}
 
 
+def unchanged(node, before):
+    """Everything is as it was."""
+    after = everything(node)
+    for what in before:
+        expect(before[what], f"no {what} were found to compare")
+        expect(before[what] == after[what], f"{what} have changed:\n{differences(before[what], after[what])}")
+
+
 def join(node, printed, flag=None):
-    """Joins with the first `kubeadm join` that was printed: the one with the flag or, where there is none, that of a worker."""
+    """Joins with a command that was printed; see join_command."""
+    node.do(*join_command(printed, flag))
+
+
+def join_command(printed, flag=None):
+    """The first `kubeadm join` that was printed: the one with the flag or, where there is none, that of a worker."""
     commands = [shlex.split(line, comments=True) for line in printed.splitlines()]
     commands = [words for words in commands if words[:2] == ["kubeadm", "join"]]
     fit = [words for words in commands if (flag in words if flag else "--control-plane" not in words)]
     expect(fit, f"no kubeadm join {flag or ''} in:\n{printed}")
-    node.do(*fit[0], "--ignore-preflight-errors=SystemVerification")  # as the configuration of the first node has it
+    return [*fit[0], "--ignore-preflight-errors=SystemVerification"]  # as the configuration of the first node has it
 
 
 TESTS = {"way-up": way_up, "second-control-plane": second_control_plane}

@@ -20,7 +20,13 @@ pub struct Commands {
     /// There is none without `controlPlaneEndpoint`, as with kubeadm.
     control_plane: Option<String>,
     key: Option<CertificateKey>,
+    /// The cluster's CA has its key elsewhere.
+    external_ca: bool,
 }
+
+/// What a node needs that joins where somebody else signs.
+const SIGNS: &str = "once the external CA has signed the CertificateSigningRequest that its kubelet makes";
+const SIGNED: &str = "with what the external CA has signed for that node there before, but for kubelet.conf";
 
 impl Commands {
     /// The commands for a cluster. `key` is that of the certificates that were uploaded.
@@ -43,13 +49,15 @@ impl Commands {
             let key = key.as_ref().map(|key| format!(" --certificate-key {}", key.to_hex().as_str()));
             format!("{worker} --control-plane{}", key.unwrap_or_default())
         });
-        Ok(Self { worker, control_plane, key })
+        Ok(Self { worker, control_plane, key, external_ca: facts.external_ca })
     }
 
     /// For people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = format!("# a worker\n{}\n", self.worker);
+        let signs = if self.external_ca { format!(", {SIGNS}") } else { String::new() };
+        let signed = if self.external_ca { format!("; {SIGNED}, and {SIGNS}") } else { String::new() };
+        let mut text = format!("# a worker{signs}\n{}\n", self.worker);
         if let Some(command) = &self.control_plane {
             let before = match self.key {
                 Some(_) => {
@@ -57,7 +65,7 @@ impl Commands {
                 }
                 None => "with the CAs and the sa key pair copied to it before",
             };
-            let _ = write!(text, "\n# a control-plane node, {before}\n{command}\n");
+            let _ = write!(text, "\n# a control-plane node, {before}{signed}\n{command}\n");
         } else if let Some(key) = &self.key {
             let why = "the key of the uploaded certificates; control planes can join once controlPlaneEndpoint is set";
             let _ = write!(text, "\n# {why}\n{}\n", key.to_hex().as_str());

@@ -66,6 +66,7 @@ fn left(value: &mut Value, plan: &Plan) {
     value["held"] = plan.held.iter().map(|held| json!({"resource": held.id.0, "reason": held.reason})).collect();
     value["refused"] =
         plan.refused.iter().map(|refused| json!({"resource": refused.id.0, "reason": refused.reason})).collect();
+    value["byHand"] = plan.by_hand.iter().map(|one| json!({"resource": one.id.0, "errand": one.errand})).collect();
     value["forbidden"] = plan
         .forbidden
         .iter()

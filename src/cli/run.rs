@@ -335,6 +335,13 @@ fn take_over(
             );
             Ok(false)
         }
+        Claim::Incomplete(plan) => {
+            print_plan(context, &plan, format)?;
+            output::error(
+                "what is refused above is for a person to bring. Nothing was changed; run again when it is there",
+            );
+            Ok(false)
+        }
         Claim::May { work: true, .. } if !gate.opens()? => Ok(false),
         Claim::May { origin, .. } => {
             host.keep(origin::PATH, &origin.to_text())?;

@@ -136,6 +136,10 @@ fn show_left(out: &mut String, plan: &Plan) {
         show_line(out, ("?", Some(AnsiColor::Yellow)), &held.id.0, "held");
         let _ = writeln!(out, "      {}", held.reason);
     }
+    for one in &plan.by_hand {
+        show_line(out, ("!", Some(AnsiColor::Yellow)), &one.id.0, "to be renewed by hand");
+        let _ = writeln!(out, "      {}", one.errand);
+    }
     for waiting in &plan.waiting {
         show_line(out, ("?", Some(AnsiColor::Cyan)), &waiting.id.0, &format!("known after {}", waiting.on));
     }

@@ -138,10 +138,10 @@ fn resource(cluster: &Cluster, facts: &Facts, kubeconfig: &Kubeconfig) -> Resour
 }
 
 /// The kubelet of a live host renews its client certificate by itself, as kubeadm's phase `kubelet-finalize` sees to: its kubeconfig
-/// names the file in which it does. Who cannot sign leaves the kubeconfig as its user gave it.
+/// names the file in which it does.
 fn rotates(cluster: &Cluster, facts: &Facts) -> bool {
     let rotates = cluster.kubelet.value.get("rotateCertificates").and_then(Value::as_bool).unwrap_or(true);
-    facts.live && !facts.external_ca && rotates
+    facts.live && rotates
 }
 
 /// The path of a kubeconfig, by its file's name.

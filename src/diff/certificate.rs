@@ -14,6 +14,9 @@ use crate::observed::{CertificateFacts, CertificateSeen, KeySeen};
 use crate::resource::{CaRef, CertificateSpec, Id, Issuer, Profile};
 use crate::verdict::{Difference, Verdict};
 
+/// The field of a subject alternative name.
+const NAME: &str = "SAN";
+
 /// What an issuer can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuerState {
@@ -150,9 +153,33 @@ pub(super) fn cannot_sign(state: &IssuerState, issuer: &CaRef) -> Option<String>
     }
 }
 
-/// Nothing but its age speaks against the certificate, and it has not ended: it may stay where nobody can sign.
+/// Nothing but its age speaks against the certificate, and it has not ended: it may stay where nobody can sign. So may one with more
+/// names than are wanted, which its owner had signed on purpose.
 pub(super) fn may_stay(differences: &[Difference], facts: Option<&CertificateFacts>, now: i64) -> bool {
-    differences.iter().all(|difference| difference.age) && facts.is_some_and(|facts| now < facts.not_after)
+    let harmless = |one: &Difference| one.age || (one.field == NAME && one.after.is_none());
+    differences.iter().all(harmless) && facts.is_some_and(|facts| now < facts.not_after)
+}
+
+/// What a person has to do before a certificate ends that planekeeper cannot renew; `None` where there is nothing to do, or where it is
+/// too late and the certificate is refused.
+#[must_use]
+pub fn by_hand(spec: &CertificateSpec, seen: &CertificateSeen, issuer: &IssuerState, now: i64) -> Option<String> {
+    let Issuer::Ca(ca) = &spec.issuer else { return None };
+    let reason = cannot_sign(issuer, ca)?;
+    let facts = seen.certificate.as_ref()?.as_ref().ok()?;
+    let due =
+        now >= renews_at(&spec.profile, facts) && may_stay(&leaf_differences(spec, seen, ca, now), Some(facts), now);
+    due.then(|| format!("{} ends on {}, and {reason}; {}", spec.certificate, date(facts.not_after), errand(spec, ca)))
+}
+
+/// What is to be signed, and where it belongs.
+fn errand(spec: &CertificateSpec, ca: &CaRef) -> String {
+    format!(
+        "have a certificate signed by the CA {} with {}, and put it there with its key as {}",
+        ca.certificate,
+        request(&spec.profile),
+        spec.key
+    )
 }
 
 fn judge_leaf(
@@ -178,13 +205,7 @@ fn judge_leaf(
         } else {
             format!("not as wanted ({})", fields.into_iter().collect::<Vec<_>>().join(", "))
         };
-        return Verdict::Refuse(format!(
-            "{} is {why}, and {reason}; have a certificate signed by the CA {} with {}, and put it there with its key as {}",
-            spec.certificate,
-            ca.certificate,
-            request(&spec.profile),
-            spec.key,
-        ));
+        return Verdict::Refuse(format!("{} is {why}, and {reason}; {}", spec.certificate, errand(spec, ca)));
     }
     if seen.is_none() { Verdict::Create } else { Verdict::Update(found.into_iter().chain(modes).collect()) }
 }
@@ -269,8 +290,8 @@ fn ca_fault(seen: &CertificateSeen, now: i64) -> Option<String> {
 /// Names that are missing, and names that are no longer wanted: a name taken out of the configuration must lose its
 /// effect.
 fn set_differences<T: Ord + Display>(seen: &BTreeSet<T>, wanted: &BTreeSet<T>) -> Vec<Difference> {
-    let added = wanted.difference(seen).map(|name| Difference::added("SAN", name.to_string()));
-    added.chain(seen.difference(wanted).map(|name| Difference::removed("SAN", name.to_string()))).collect()
+    let added = wanted.difference(seen).map(|name| Difference::added(NAME, name.to_string()));
+    added.chain(seen.difference(wanted).map(|name| Difference::removed(NAME, name.to_string()))).collect()
 }
 
 /// The certificate nears its end, has ended or has not begun.

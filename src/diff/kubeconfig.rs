@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::certificate::{IssuerState, cannot_sign, differences as certificate_differences, may_stay, request};
+use super::certificate::{self, IssuerState, cannot_sign, date, may_stay, request};
 use super::mode::{self, Repair};
 use crate::cluster::RenewBefore;
 use crate::observed::{CertificateFacts, CredentialSeen, KubeconfigFacts, KubeconfigSeen};
-use crate::resource::{KubeconfigSpec, Profile};
+use crate::resource::{KubeconfigSpec, Profile, Rotated};
 use crate::verdict::{Difference, Verdict};
 
 /// Judges a kubeconfig. `seen` is `None` where the file is not there; `now` is in seconds since 1970.
@@ -20,23 +20,110 @@ pub fn judge(spec: &KubeconfigSpec, seen: Option<&KubeconfigSeen>, issuer: &Issu
         return kept;
     }
     if let Some(reason) = cannot_sign(issuer, &spec.issuer) {
-        if seen.is_some() && may_stay(&found, seen.and_then(embedded), now) {
-            return kept;
+        if let Some(moved) = seen.and_then(|seen| without_signing(spec, seen, &found, now)) {
+            return if moved.is_empty() { kept } else { Verdict::Update(moved.into_iter().chain(modes).collect()) };
         }
         let wrong: Vec<_> = found.iter().map(|difference| difference.field.as_str()).collect();
         let why = if wrong.is_empty() { "missing".into() } else { format!("not as wanted ({})", wrong.join(", ")) };
-        return Verdict::Refuse(format!(
-            "{} is {why}, and {reason}; write it for cluster {}, server {}, user {}, with a client certificate signed by \
-             the CA {} with {}",
-            spec.path,
-            spec.cluster,
-            spec.server,
-            spec.user,
-            spec.issuer.certificate,
-            request(&spec.profile),
-        ));
+        return Verdict::Refuse(format!("{} is {why}, and {reason}; {}", spec.path, errand(spec)));
     }
     if seen.is_none() { Verdict::Create } else { Verdict::Update(found.into_iter().chain(modes).collect()) }
+}
+
+/// What a person has to do before the certificate of a kubeconfig ends that planekeeper cannot renew; `None` where there is nothing to do,
+/// or where it is too late and the kubeconfig is refused.
+#[must_use]
+pub fn by_hand(spec: &KubeconfigSpec, seen: &KubeconfigSeen, issuer: &IssuerState, now: i64) -> Option<String> {
+    let reason = cannot_sign(issuer, &spec.issuer)?;
+    let facts = client(seen)?;
+    without_signing(spec, seen, &differences(spec, seen, now), now)?;
+    let request = if required(spec).is_some() {
+        "approve and sign the CertificateSigningRequest of the kubelet, or "
+    } else {
+        ""
+    };
+    (now >= renews_at(spec, facts)).then(|| {
+        let end = date(facts.not_after);
+        format!("the certificate of {} ends on {end}, and {reason}; {request}{}", spec.path, errand(spec))
+    })
+}
+
+/// When a client certificate is due to be made anew, in seconds since 1970. The kubelet sees to its own when seven to nine tenths of its life
+/// are over: only after that has it failed to.
+#[must_use]
+pub fn renews_at(spec: &KubeconfigSpec, facts: &CertificateFacts) -> i64 {
+    match required(spec) {
+        Some(_) => facts.not_after.saturating_sub(facts.not_after.saturating_sub(facts.not_before) / 10),
+        None => certificate::renews_at(&spec.profile, facts),
+    }
+}
+
+/// The client certificate of a kubeconfig, where it can be read.
+#[must_use]
+pub fn client(seen: &KubeconfigSeen) -> Option<&CertificateFacts> {
+    match &seen.content.as_ref().ok()?.credential {
+        CredentialSeen::Embedded { certificate, .. } => certificate.as_deref().ok(),
+        CredentialSeen::Files { content, .. } => content.as_ref()?.as_deref().ok(),
+        CredentialSeen::Other(_) => None,
+    }
+}
+
+/// What is to be written, with what to sign for it.
+fn errand(spec: &KubeconfigSpec) -> String {
+    format!(
+        "write it for cluster {}, server {}, user {}, with a client certificate signed by the CA {} with {}",
+        spec.cluster,
+        spec.server,
+        spec.user,
+        spec.issuer.certificate,
+        request(&spec.profile),
+    )
+}
+
+/// What can be put right where nobody can sign, since the client certificate is good: where the kubeconfig leads, and in which file the
+/// certificate is. `None` where something is wrong that takes another certificate.
+fn without_signing(
+    spec: &KubeconfigSpec,
+    seen: &KubeconfigSeen,
+    found: &[Difference],
+    now: i64,
+) -> Option<Vec<Difference>> {
+    let to_move = required(spec).map(to_move);
+    let (mended, mut rest): (Vec<_>, Vec<_>) =
+        found.iter().cloned().partition(|one| is_place(one) || Some(one) == to_move.as_ref());
+    // What is only to be moved has not been judged yet.
+    if let (
+        Some(_),
+        Ok(KubeconfigFacts { credential: CredentialSeen::Embedded { certificate: Ok(facts), pair }, .. }),
+    ) = (to_move, &seen.content)
+    {
+        rest.extend(embedded_differences(spec, facts, *pair, now));
+    }
+    may_stay(&rest, client(seen), now).then_some(mended)
+}
+
+/// A difference in where a kubeconfig leads, and not in who comes.
+fn is_place(difference: &Difference) -> bool {
+    ["server", "cluster", "user", "current-context", "certificate-authority"].contains(&difference.field.as_str())
+}
+
+/// The client certificate in a kubeconfig stays as it is: the update is about nothing but where that leads.
+#[must_use]
+pub fn keeps_certificate(verdict: &Verdict) -> bool {
+    let Verdict::Update(differences) = verdict else { return false };
+    let mut others = differences.iter().filter(|one| !is_place(one)).cloned();
+    others.all(|one| mode::only_modes(&[one]))
+}
+
+/// The file in which the kubelet renews its certificate, where the kubeconfig has to name it.
+fn required(spec: &KubeconfigSpec) -> Option<&Rotated> {
+    spec.rotated.as_ref().filter(|rotated| rotated.required)
+}
+
+/// The certificate is in the kubeconfig and not where the kubelet renews it. Once it has ended there, the kubelet would not start, whatever
+/// it has renewed meanwhile.
+fn to_move(rotated: &Rotated) -> Difference {
+    Difference::new("credential", "in this file", format!("in {}", rotated.path))
 }
 
 /// The mode and owner to set, if they differ.
@@ -104,17 +191,19 @@ fn credential_differences(spec: &KubeconfigSpec, facts: &KubeconfigFacts, now: i
         CredentialSeen::Embedded { certificate: Err(reason), .. } => {
             vec![Difference::new("credential", format!("an unreadable certificate: {reason}"), WANTED)]
         }
-        CredentialSeen::Embedded { certificate: Ok(certificate), pair } => {
-            if let Some(rotated) = spec.rotated.as_ref().filter(|rotated| rotated.required) {
-                return vec![Difference::new("credential", "in this file", format!("in {}", rotated.path))];
-            }
-            let mut found = certificate_differences(&spec.profile, &spec.issuer, certificate, now);
-            if !pair {
-                found.push(Difference::new("key", "unreadable, or of another certificate", "a new key"));
-            }
-            found
-        }
+        CredentialSeen::Embedded { certificate: Ok(certificate), pair } => match required(spec) {
+            Some(rotated) => vec![to_move(rotated)],
+            None => embedded_differences(spec, certificate, *pair, now),
+        },
     }
+}
+
+fn embedded_differences(spec: &KubeconfigSpec, facts: &CertificateFacts, pair: bool, now: i64) -> Vec<Difference> {
+    let mut found = certificate::differences(&spec.profile, &spec.issuer, facts, now);
+    if !pair {
+        found.push(Difference::new("key", "unreadable, or of another certificate", "a new key"));
+    }
+    found
 }
 
 /// The kubelet renews this certificate by itself, long before its end: only one that is of no use is made anew.
@@ -134,7 +223,7 @@ fn rotated_differences(
 #[must_use]
 pub fn usable(spec: &KubeconfigSpec, certificate: &CertificateFacts, now: i64) -> Vec<Difference> {
     let profile = Profile { renew_before: Some(RenewBefore::Time(Duration::ZERO)), ..spec.profile.clone() };
-    certificate_differences(&profile, &spec.issuer, certificate, now)
+    certificate::differences(&profile, &spec.issuer, certificate, now)
 }
 
 /// The credential is the one that the kubelet renews by itself.
@@ -143,83 +232,5 @@ fn is_rotated(spec: &KubeconfigSpec, facts: &KubeconfigFacts) -> bool {
         if spec.rotated.as_ref().is_some_and(|rotated| rotated.path == *certificate) && certificate == key)
 }
 
-/// The embedded certificate, where it can be read.
-fn embedded(seen: &KubeconfigSeen) -> Option<&CertificateFacts> {
-    match &seen.content.as_ref().ok()?.credential {
-        CredentialSeen::Embedded { certificate, .. } => certificate.as_deref().ok(),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::cluster::KeyAlgorithm;
-    use crate::facts::Owner;
-    use crate::observed::Mode;
-    use crate::resource::Rotated;
-    use crate::resource::{CaRef, Effect, Id, Profile};
-
-    const PEM: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-
-    fn spec() -> KubeconfigSpec {
-        let mut profile = Profile::ca("system:node:cp1", KeyAlgorithm::EcdsaP256, Duration::from_secs(86_400));
-        profile.dns_names.clear();
-        KubeconfigSpec {
-            path: "/etc/kubernetes/kubelet.conf".into(),
-            cluster: "kubernetes".into(),
-            server: "https://cp:6443".into(),
-            user: "system:node:cp1".into(),
-            profile,
-            issuer: CaRef { id: Id::certificate("ca"), certificate: "/pki/ca.crt".into(), key: "/pki/ca.key".into() },
-            rotated: Some(Rotated { path: PEM.into(), required: false }),
-            mode: 0o600,
-            owner: Owner::default(),
-            effect: Effect::None,
-        }
-    }
-
-    fn rotated(server: &str, user: &str, path: &str, mode: u32) -> Verdict {
-        let facts = KubeconfigFacts {
-            cluster: "kubernetes".into(),
-            server: server.into(),
-            user: user.into(),
-            context: format!("{user}@kubernetes"),
-            ca_is_issuer: Some(true),
-            credential: CredentialSeen::Files { certificate: path.into(), key: path.into(), content: None },
-        };
-        let seen = KubeconfigSeen { content: Ok(facts), mode: Mode { mode, owner: Owner::default() } };
-        judge(&spec(), Some(&seen), &IssuerState::Signs, 0)
-    }
-
-    #[test]
-    fn the_kubelets_own_client_certificate_is_left_alone() {
-        assert_eq!(rotated("https://cp:6443", "system:node:cp1", PEM, 0o600), Verdict::Same);
-        assert_eq!(rotated("https://cp:6443", "default-auth", PEM, 0o600), Verdict::Same);
-        let Verdict::Update(found) = rotated("https://cp:6443", "system:node:cp1", "/tmp/x", 0o600) else { panic!() };
-        assert_eq!(found, [Difference::new("credential", "/tmp/x", "a client certificate")]);
-    }
-
-    #[test]
-    fn a_changed_endpoint_shows_both_urls() {
-        let Verdict::Update(found) = rotated("https://old:6443", "system:node:cp1", PEM, 0o600) else { panic!() };
-        assert_eq!(found, [Difference::new("server", "https://old:6443", "https://cp:6443")]);
-    }
-
-    #[test]
-    fn a_loosened_mode_makes_no_new_credential() {
-        let Verdict::Update(found) = rotated("https://cp:6443", "system:node:cp1", PEM, 0o644) else { panic!() };
-        assert!(mode::only_modes(&found));
-    }
-
-    #[test]
-    fn without_the_cas_key_it_says_what_a_person_must_write() {
-        let Verdict::Refuse(why) = judge(&spec(), None, &IssuerState::CertificateOnly, 0) else { panic!() };
-        for part in ["kubelet.conf", "/pki/ca.key", "https://cp:6443", "CN=system:node:cp1"] {
-            assert!(why.contains(part), "{why}");
-        }
-        assert_eq!(judge(&spec(), None, &IssuerState::Absent, 0), Verdict::Create);
-    }
-}
+mod tests;

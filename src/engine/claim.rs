@@ -17,12 +17,14 @@ pub enum Claim {
         /// There is something to do, for which the host has to be ready.
         work: bool,
     },
+    /// It may, once a person has brought what planekeeper cannot make: certificates of a CA whose key is elsewhere, say.
+    Incomplete(Box<Plan>),
     /// It is somebody else's, and differs from what is wanted as planned.
     Foreign(Box<Plan>),
 }
 
 /// Finds out whose control plane a host has. One that is somebody else's is changed only by who was asked to adopt it; where there is
-/// nothing to change, there is nothing to ask.
+/// nothing to change, there is nothing to ask. A bare one for which a person has to do something is not begun with.
 ///
 /// # Errors
 /// The host could not be read.
@@ -32,7 +34,15 @@ pub fn claim<H: Host + ?Sized>(
     last_good: Option<&Cluster>,
     adopt: bool,
 ) -> Result<Claim, ObserveError> {
-    if !host.facts(cluster)?.adopted {
+    let facts = host.facts(cluster)?;
+    if !facts.adopted {
+        // Without a CA that somebody has brought, everything can be made.
+        if facts.ca_certificate.is_some() {
+            let plan = look(host, cluster, last_good)?.plan;
+            if !plan.refused.is_empty() {
+                return Ok(Claim::Incomplete(Box::new(plan)));
+            }
+        }
         return Ok(Claim::May { origin: Origin::SetUp, work: true });
     }
     let plan = look(host, cluster, last_good)?.plan;

@@ -263,14 +263,15 @@ impl<F: FileSystem> Issuance<'_, F> {
         if self.only_modes(verdict, repair.into_iter().collect())? {
             return Ok(());
         }
-        let (ca, ca_key) = self.ca(&spec.issuer)?;
+        let ca = self.ca_certificate(&spec.issuer)?;
         let text = match spec.rotated.as_ref().filter(|rotated| rotated.required) {
             None => {
-                let (certificate, key) = self.client_certificate(spec, &ca, &ca_key)?;
+                let kept = if diff::kubeconfig::keeps_certificate(verdict) { self.embedded(&spec.path)? } else { None };
+                let (certificate, key) = kept.map_or_else(|| self.client_certificate(spec), Ok)?;
                 kubeconfig::render(spec, &ca, Credential::Embedded { certificate: &certificate, key: &key })
             }
             Some(rotated) => {
-                self.rotated_certificate(spec, &rotated.path, &ca, &ca_key)?;
+                self.rotated_certificate(spec, &rotated.path, &ca)?;
                 kubeconfig::render(spec, &ca, Credential::File(&rotated.path))
             }
         };
@@ -279,37 +280,37 @@ impl<F: FileSystem> Issuance<'_, F> {
     }
 
     /// Makes a client certificate and its key, as PEM.
-    fn client_certificate(
-        &self,
-        spec: &KubeconfigSpec,
-        ca: &str,
-        ca_key: &PrivateKey,
-    ) -> Result<(String, Zeroizing<String>), ApplyError> {
+    fn client_certificate(&self, spec: &KubeconfigSpec) -> Result<(String, Zeroizing<String>), ApplyError> {
+        let (ca, ca_key) = self.ca(&spec.issuer)?;
         let key = make_key(spec.profile.algorithm, &spec.path)?;
-        let certificate = pki::issue(&spec.profile, &key, Some((ca, ca_key)), self.now)
+        let certificate = pki::issue(&spec.profile, &key, Some((&ca, &ca_key)), self.now)
             .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
         let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
         Ok((certificate, key))
     }
 
-    /// Makes the file in which the kubelet renews its certificate, as the kubelet does: one by its date, and a link to it. A
-    /// certificate that is there and can be used stays.
-    fn rotated_certificate(
-        &self,
-        spec: &KubeconfigSpec,
-        path: &str,
-        ca: &str,
-        ca_key: &PrivateKey,
-    ) -> Result<(), ApplyError> {
-        let seen = self.read(path)?.map(|pem| pem_pair(&pem, Some(ca.as_bytes())));
-        if let Some(Ok(seen)) = seen
-            && diff::kubeconfig::usable(spec, &seen, self.now).is_empty()
-        {
-            return Ok(());
-        }
-        let (certificate, key) = self.client_certificate(spec, ca, ca_key)?;
+    /// The client certificate and key that are in a kubeconfig.
+    fn embedded(&self, path: &str) -> Result<Option<(String, Zeroizing<String>)>, ApplyError> {
+        Ok(self.read(path)?.and_then(|bytes| kubeconfig::embedded(&bytes)))
+    }
+
+    /// Makes the file in which the kubelet renews its certificate, as the kubelet does: one by its date, and a link to it. Of the
+    /// certificates that can be used, in that file and in the kubeconfig, the one that ends last is kept; where there is none, one is made.
+    fn rotated_certificate(&self, spec: &KubeconfigSpec, path: &str, ca: &str) -> Result<(), ApplyError> {
+        let end = |pem: &[u8]| {
+            let seen = pem_pair(pem, Some(ca.as_bytes())).ok()?;
+            diff::kubeconfig::usable(spec, &seen, self.now).is_empty().then_some(seen.not_after)
+        };
+        let there = self.read(path)?.and_then(|pem| end(&pem));
+        let whole =
+            |(certificate, key): (String, Zeroizing<String>)| Zeroizing::new(format!("{certificate}{}", key.as_str()));
+        let given = self.embedded(&spec.path)?.map(whole).and_then(|pem| Some((end(pem.as_bytes())?, pem)));
+        let pem = match given {
+            _ if there.is_some_and(|there| given.as_ref().is_none_or(|(given, _)| there >= *given)) => return Ok(()),
+            Some((_, pem)) => pem,
+            None => whole(self.client_certificate(spec)?),
+        };
         let dated = path.replace("current", &stamp(self.now));
-        let pem = Zeroizing::new(format!("{certificate}{}", key.as_str()));
         let mode = Mode { mode: mode::KEY, owner: spec.owner };
         self.write(None, NewFile { path: &dated, bytes: pem.as_bytes(), mode })?;
         self.writer.link(path, &dated).map_err(|error| ApplyError::new("link", path, error))
@@ -345,12 +346,13 @@ impl<F: FileSystem> Issuance<'_, F> {
 
     /// A CA's certificate and key, as they are now.
     fn ca(&self, ca: &CaRef) -> Result<(String, PrivateKey), ApplyError> {
-        let missing = |path: &str| ApplyError::new("sign with", path, "it is not there");
-        let certificate = self.read(&ca.certificate)?.ok_or_else(|| missing(&ca.certificate))?;
-        let certificate =
-            String::from_utf8(certificate).map_err(|_| ApplyError::new("read", &ca.certificate, "it is not PEM"))?;
         let key = self.optional_key(&ca.key)?.ok_or_else(|| missing(&ca.key))?;
-        Ok((certificate, key))
+        Ok((self.ca_certificate(ca)?, key))
+    }
+
+    fn ca_certificate(&self, ca: &CaRef) -> Result<String, ApplyError> {
+        let certificate = self.read(&ca.certificate)?.ok_or_else(|| missing(&ca.certificate))?;
+        String::from_utf8(certificate).map_err(|_| ApplyError::new("read", &ca.certificate, "it is not PEM"))
     }
 
     /// Puts modes and owners right where that is all there is to do.
@@ -364,6 +366,10 @@ impl<F: FileSystem> Issuance<'_, F> {
         }
         Ok(true)
     }
+}
+
+fn missing(path: &str) -> ApplyError {
+    ApplyError::new("sign with", path, "it is not there")
 }
 
 /// A time in UTC in the spelling of the kubelet's files: `2026-11-22-10-00-00`.

@@ -13,6 +13,8 @@ pub const CONFIGURATION_ACCEPTED: &str = "ConfigurationAccepted";
 pub const COMPONENTS_HEALTHY: &str = "ComponentsHealthy";
 /// No certificate has ended or is missing.
 pub const CERTIFICATES_VALID: &str = "CertificatesValid";
+/// The reason of [`CERTIFICATES_VALID`] where they are, and a person has to see to it that they stay so.
+pub const RENEWAL_NEEDED: &str = "RenewalNeeded";
 /// Nothing is changed for now. It takes nothing from `Ready`.
 pub const PAUSED: &str = "Paused";
 /// Something that the configuration wants did not work: what ran before runs again.
@@ -171,15 +173,19 @@ fn valid(status: &Status, now: Moment) -> Judged {
     if let Some(certificate) = status.certificates.iter().find(wrong) {
         return (Truth::False, "CertificateUnusable", format!("{} is {}", certificate.name, certificate.state));
     }
-    let by_hand = |certificate: &&super::Certificate| certificate.state == "due" && certificate.externally_managed;
-    match status.certificates.iter().find(by_hand) {
-        // Still valid, but nobody here can make the next one.
-        Some(certificate) => {
-            let message =
-                format!("{} nears its end, and the key of its CA is not on this host: renew it", certificate.name);
-            (Truth::True, "RenewalNeeded", message)
+    let by_hand: Vec<_> = status.certificates.iter().filter(|certificate| certificate.by_hand()).collect();
+    let first = by_hand.iter().filter_map(|certificate| certificate.expires).min();
+    match (&by_hand[..], first) {
+        // Still valid, but nobody here can make the next ones.
+        ([_, ..], Some(first)) => {
+            let names: Vec<&str> = by_hand.iter().map(|certificate| certificate.name.as_str()).collect();
+            let message = format!(
+                "to be renewed by hand before {first}, since the key of the CA is not on this host: {}",
+                names.join(", ")
+            );
+            (Truth::True, RENEWAL_NEEDED, message)
         }
-        None => (Truth::True, "AllValid", format!("all {} certificates are valid", status.certificates.len())),
+        _ => (Truth::True, "AllValid", format!("all {} certificates are valid", status.certificates.len())),
     }
 }
 

@@ -127,6 +127,13 @@ fn control_plane(out: &mut Exposition, status: &Status) {
             out.sample(&[("name", &certificate.name), ("ca", authority)], seconds(expires.0));
         }
     }
+    let name = "planekeeper_certificate_renewal_needed";
+    out.family(name, Type::Gauge, "1 where a certificate nears its end and a person has to have the next one signed.");
+    for certificate in status.certificates.iter().filter(|certificate| certificate.externally_managed) {
+        if let Some(authority) = &certificate.authority {
+            out.sample(&[("name", &certificate.name), ("ca", authority)], flag(certificate.by_hand()));
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -142,6 +142,8 @@ pub fn events(before: &Status, after: &Status) -> Vec<Event> {
         if changed(old, new) {
             let reason = if new.status == Truth::True { becomes_true } else { becomes_false };
             tell(new.status == warning, reason, "Reconcile", new.message.clone());
+        } else if new.reason == conditions::RENEWAL_NEEDED && new.message != old.message {
+            tell(true, "CertificateRenewalNeeded", "Look", new.message.clone());
         }
     }
     events

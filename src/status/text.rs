@@ -79,6 +79,11 @@ fn certificates(status: &Status, now: Moment) -> String {
             write!(said, "; {name} is due to be renewed")
         };
     }
+    let by_hand: Vec<&str> =
+        status.certificates.iter().filter(|one| one.by_hand()).map(|one| one.name.as_str()).collect();
+    if !by_hand.is_empty() {
+        let _ = write!(said, "; TO BE RENEWED BY HAND: {}", by_hand.join(", "));
+    }
     let end = |is_ca: bool| {
         let of_kind = status.certificates.iter().filter(move |one| one.authority.is_none() == is_ca);
         of_kind.filter_map(|one| Some((one.expires?, &one.name))).min()

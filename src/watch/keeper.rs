@@ -88,6 +88,8 @@ pub struct Keeper<'a> {
     fruitless: u32,
     /// What was complained about at the last pass, so that it is said once.
     told: BTreeMap<String, String>,
+    /// What a person was reminded of at the last pass, so that it is said once.
+    reminded: BTreeMap<String, String>,
     state: State,
 }
 
@@ -125,6 +127,7 @@ impl<'a> Keeper<'a> {
             timers,
             fruitless: 0,
             told: BTreeMap::new(),
+            reminded: BTreeMap::new(),
             state: State::default(),
         })
     }

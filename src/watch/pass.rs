@@ -106,6 +106,12 @@ pub fn complaints(report: &Report) -> BTreeMap<String, String> {
     failed.chain(held).chain(refused).chain(forbidden).chain(reported).chain(unsettled).collect()
 }
 
+/// What a person has to see to in time, a line each, by what it is about.
+#[must_use]
+pub fn errands(report: &Report) -> BTreeMap<String, String> {
+    report.left.by_hand.iter().map(|one| (one.id.0.clone(), one.errand.clone())).collect()
+}
+
 /// What was done by a step, in words: never what is in a file.
 #[must_use]
 pub fn words(step: &Step) -> String {

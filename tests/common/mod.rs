@@ -102,6 +102,23 @@ pub fn converge(files: &Memory, cluster: &Cluster) {
     assert!(report.converged(), "{report:#?}");
 }
 
+/// Puts a file where there is none.
+pub fn put(files: &Memory, path: &str, content: &[u8], mode: Mode) {
+    let parents: Vec<_> = Path::new(path).ancestors().skip(1).collect();
+    for folder in parents.iter().rev().filter(|folder| folder.parent().is_some()) {
+        let _ = files.create_directory(&folder.to_string_lossy()); // it may be there
+    }
+    let mut handle = files.create(path).unwrap();
+    files.write(&mut handle, content).unwrap();
+    files.grant(&handle, mode).unwrap();
+}
+
+/// Puts a file of one host on another, where there is none.
+pub fn copy(from: &Memory, to: &Memory, path: &str) {
+    let (content, mode) = from.read(path).unwrap().unwrap_or_else(|| panic!("{path} is not there"));
+    put(to, path, &content, mode);
+}
+
 /// What happens at an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -161,6 +161,32 @@ fn without_the_cas_key_a_refusal_says_what_to_have_signed() {
 }
 
 #[test]
+fn who_has_certificates_signed_elsewhere_may_have_more_names_in_them() {
+    let names = |names: &[&str]| {
+        seen(CertificateFacts { dns_names: names.iter().map(|name| (*name).to_owned()).collect(), ..facts() })
+    };
+    let judged = |seen: &CertificateSeen, issuer| judge(&leaf(), Some(seen), &issuer, None, DAY);
+    assert_eq!(judged(&names(&["kubernetes", "lb.example.com"]), IssuerState::CertificateOnly), Verdict::Same);
+    assert!(matches!(judged(&names(&["lb.example.com"]), IssuerState::CertificateOnly), Verdict::Refuse(_)));
+    assert!(matches!(judged(&names(&["kubernetes", "lb.example.com"]), IssuerState::Signs), Verdict::Update(_)));
+}
+
+#[test]
+fn what_nobody_here_can_renew_is_told_of_in_time_and_only_then() {
+    let told = |seen: &CertificateSeen, issuer, now| by_hand(&leaf(), seen, &issuer, now);
+    let due = YEAR - YEAR / 3;
+    let errand = told(&seen(facts()), IssuerState::CertificateOnly, due).unwrap();
+    for part in
+        ["/pki/x.crt ends on 1971-01-01T00:00:00Z", "/pki/ca.key", "CN=kube-apiserver", "IP:10.96.0.1", "/pki/x.key"]
+    {
+        assert!(errand.contains(part), "{errand}");
+    }
+    assert_eq!(told(&seen(facts()), IssuerState::CertificateOnly, due - 1), None);
+    assert_eq!(told(&seen(facts()), IssuerState::Signs, due), None, "planekeeper renews it");
+    assert_eq!(told(&seen(facts()), IssuerState::CertificateOnly, YEAR), None, "it is refused");
+}
+
+#[test]
 fn a_mode_is_set_and_nothing_is_made_anew() {
     let mut seen = seen(facts());
     seen.key_mode = Some(Mode { mode: 0o640, owner: Owner { uid: 7, gid: 0 } });

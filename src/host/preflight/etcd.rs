@@ -39,13 +39,27 @@ pub(super) fn version(runtime: &Handle, endpoint: &str, etcd: &ExternalEtcd) -> 
     drop(entered);
     let asked = async {
         let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
-        let response = client.send(request).await.map_err(|error| Unreachable::of(&error).to_string())?;
+        let response = client.send(request).await.map_err(|error| in_words(&Unreachable::of(&error), etcd))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect_bytes().await.map_err(|error| Unreachable::of(&error).to_string())?;
+        let body = body.collect_bytes().await.map_err(|error| in_words(&Unreachable::of(&error), etcd))?;
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         let version = answer["etcdserver"].as_str();
         version.map(str::to_owned).ok_or_else(|| format!("it answered {} and no version", parts.status.as_u16()))
     };
     let answer = runtime.block_on(async { tokio::time::timeout(ANSWER, asked).await });
     answer.unwrap_or_else(|_| Err(format!("no answer within {} s", ANSWER.as_secs())))
+}
+
+/// Why there is no answer, with the file of the configuration that is to blame: the other side says in an alert that it does not take the
+/// client's certificate.
+fn in_words(why: &Unreachable, etcd: &ExternalEtcd) -> String {
+    match why {
+        Unreachable::Tls(alert) if alert.contains("received fatal alert") && !etcd.cert_file.is_empty() => {
+            format!("it does not accept the certificate {}: {alert}", etcd.cert_file)
+        }
+        Unreachable::Tls(fault) if !etcd.ca_file.is_empty() => {
+            format!("it is not to be trusted by the CA {}: {fault}", etcd.ca_file)
+        }
+        other => other.to_string(),
+    }
 }

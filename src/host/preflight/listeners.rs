@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
@@ -12,6 +13,11 @@ use crate::preflight::machine::{Listener, Process};
 
 /// `TCP_LISTEN` in the kernel's table.
 const LISTEN: &str = "0A";
+
+/// How often it is looked whether a process that has no files any more has ended, and how long that takes each time: a second in all.
+const ENDING: u32 = 40;
+/// See [`ENDING`].
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// The sockets that listen, read when they are first asked for.
 #[derive(Default)]
@@ -34,7 +40,9 @@ impl Listeners {
             let holders = self.holders.get_or_init(|| holders(sockets));
             Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() }
         };
-        Ok(sockets.iter().filter(|socket| socket.port == port).map(listener).collect())
+        let found: Vec<Listener> = sockets.iter().filter(|socket| socket.port == port).map(listener).collect();
+        let ends = found.iter().any(|listener| listener.process.is_none()) && becomes_free(port);
+        Ok(if ends { Vec::new() } else { found })
     }
 }
 
@@ -52,6 +60,15 @@ fn is_free(port: u16) -> bool {
             Ok(()) => true,
             Err(error) => without_ipv6(&error),
         }
+}
+
+/// A process that ends has no open files to be found by any more, and its sockets live as long as the last of its threads. A component that
+/// the kubelet is just ending is no stranger.
+fn becomes_free(port: u16) -> bool {
+    (0..ENDING).any(|_| {
+        std::thread::sleep(LOOK_AGAIN);
+        is_free(port)
+    })
 }
 
 fn read_all() -> Result<Vec<Socket>, String> {

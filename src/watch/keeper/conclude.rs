@@ -71,6 +71,12 @@ impl Keeper<'_> {
             let fields = [("resource", json!(what))];
             self.log.tell(Level::Warning, "NotConverged", &format!("{what}: {why}"), &fields);
         }
+        let errands = last.result.as_ref().map(pass::errands).unwrap_or_default();
+        for (what, errand) in errands.iter().filter(|(what, errand)| self.reminded.get(*what) != Some(errand)) {
+            let fields = [("resource", json!(what))];
+            self.log.tell(Level::Warning, "RenewByHand", &format!("{what}: {errand}"), &fields);
+        }
+        self.reminded = errands;
         let converged = complaints.is_empty();
         if done > 0 || converged != self.told.is_empty() {
             let state = if converged { "as wanted" } else { "not as wanted" };

@@ -182,6 +182,13 @@ impl Keeper<'_> {
                 );
                 Ok(false)
             }
+            Claim::Incomplete(plan) => {
+                let missing = plan.refused.iter().map(|refused| format!("{}: {}", refused.id, refused.reason));
+                let missing: Vec<String> = missing.collect();
+                self.idle(&format!("nothing is changed before a person has acted: {}", missing.join("; ")));
+                self.timers.retry = Some(Instant::now() + READY_EVERY);
+                Ok(false)
+            }
             Claim::May { work: true, .. } if !self.is_ready(cluster) => Ok(false),
             Claim::May { origin, .. } => {
                 host.keep(origin::PATH, &origin.to_text()).map(|()| true).map_err(|error| error.chain())
