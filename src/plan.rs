@@ -1,5 +1,7 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
+mod left;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -10,6 +12,8 @@ use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Desired, Effect, Id, Origin, Resource, Spec, Waiting, Want};
 use crate::verdict::{Difference, Verdict};
+
+pub use left::Kept;
 
 /// What would be done, and what not.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,8 @@ pub struct Plan {
     pub reported: Vec<Step>,
     /// What cannot be said before something else is there.
     pub waiting: Vec<Waiting>,
+    /// What an earlier configuration wanted, and stays though nothing is said of it any more.
+    pub kept: Vec<Kept>,
     /// How many resources are as wanted.
     pub unchanged: usize,
 }
@@ -209,7 +215,7 @@ pub fn plan(
     if facts.adopted && previous.is_none() {
         plan.forbidden.extend(guard::foreign_authority(cluster, desired, observed));
     }
-    let context = Context { cluster, observed, previous, before: index(previous), facts };
+    let context = Context { cluster, observed, previous, before: index(previous), facts, former: &desired.former };
     // Resources that are out of sync for reasons that applying the plan will not mend.
     let mut stuck: BTreeSet<&Id> = desired.waiting.iter().map(|waiting| &waiting.id).collect();
     for resource in &desired.resources {
@@ -217,6 +223,7 @@ pub fn plan(
             stuck.insert(&resource.id);
         }
     }
+    left::leave_idle_gates(desired, &mut plan);
     if !plan.forbidden.is_empty() {
         let reason = "a change of the configuration is refused, so nothing is done";
         plan.held.extend(plan.steps.drain(..).map(|step| Held { id: step.id, reason: reason.to_owned() }));
@@ -230,6 +237,7 @@ struct Context<'a> {
     previous: Option<&'a Previous<'a>>,
     before: BTreeMap<&'a Id, &'a Resource>,
     facts: &'a Facts,
+    former: &'a BTreeSet<Id>,
 }
 
 fn index<'a>(previous: Option<&Previous<'a>>) -> BTreeMap<&'a Id, &'a Resource> {
@@ -254,6 +262,7 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
         }
     };
     match diff::judge(resource, seen, context.observed, context.facts.now) {
+        Verdict::Same if context.former.contains(&resource.id) => plan.kept.extend(left::kept(resource, seen)),
         Verdict::Same => plan.unchanged += 1,
         Verdict::Refuse(reason) => {
             plan.refused.push(Refused { id: resource.id.clone(), reason });
@@ -341,6 +350,9 @@ fn field_cause(field: &str, resource: &Resource, context: &Context<'_>) -> Cause
         return if adopted { Cause::Adoption } else { configured(field, resource) };
     };
     let Some(before) = context.before.get(&resource.id) else { return configured(field, resource) };
+    if std::mem::discriminant(&before.want) != std::mem::discriminant(&resource.want) {
+        return configured(field, resource);
+    }
     if !diff::fields_between(&before.want, &resource.want).contains(field) {
         return Cause::Drift;
     }
@@ -394,7 +406,7 @@ fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Effect {
         Want::Present(Spec::Kubeconfig(kubeconfig)) => kubeconfig.effect.clone(),
         Want::Present(Spec::Object(_)) | Want::Absent(crate::resource::Target::Object(_)) => Effect::Api,
         Want::Present(Spec::Unit(_)) => Effect::RestartKubelet,
-        Want::Present(_) | Want::Absent(_) => Effect::None,
+        Want::Present(_) | Want::Absent(_) | Want::Theirs { .. } => Effect::None,
     }
 }
 
@@ -411,7 +423,7 @@ mod tests {
         let resource = Resource::present(Id::unit(&spec.name), "kubelet-start", Vec::new(), Spec::Unit(spec));
         let seen = UnitSeen { active: Err("dead".to_owned()), enabled: Ok(()), started: None, reads: Vec::new() };
         let observed = Observed::from([(resource.id.clone(), Ok(Seen::Unit(seen)))]);
-        let desired = Desired { resources: vec![resource], waiting: Vec::new() };
+        let desired = Desired { resources: vec![resource], ..Desired::default() };
         plan(&fixture(), &desired, &observed, None, facts).steps.remove(0).cause
     }
 

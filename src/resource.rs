@@ -15,7 +15,7 @@ use crate::facts::Owner;
 
 mod running;
 
-pub use running::{Condition, GateSpec, ImageSpec, StaticPodSpec, UnitSpec};
+pub use running::{Condition, GateSpec, ImageSpec, KubeletSpec, StaticPodSpec, Trial, UnitSpec};
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +116,13 @@ pub enum Want {
     Present(Spec),
     /// It is not to be there. Absence is stated, never inferred.
     Absent(Target),
+    /// It is somebody else's, there or not: it is looked at and never changed.
+    Theirs {
+        /// What.
+        target: Target,
+        /// Why it is not as it should be, where it is not.
+        objection: Option<String>,
+    },
 }
 
 /// What is to be absent.
@@ -123,6 +130,8 @@ pub enum Want {
 pub enum Target {
     /// A file.
     File(String),
+    /// A file, as long as it is what planekeeper wrote there.
+    Written(Box<FileSpec>),
     /// An API object, by what names it: `apiVersion`, `kind`, `metadata`.
     Object(Value),
 }
@@ -345,6 +354,10 @@ pub struct Desired {
     pub resources: Vec<Resource>,
     /// What waits for a fact that is not there yet.
     pub waiting: Vec<Waiting>,
+    /// Resources that an earlier configuration wanted, and this one no longer names.
+    pub former: BTreeSet<Id>,
+    /// What is tried, and given up where it does no good.
+    pub trial: Option<Trial>,
 }
 
 /// A resource that cannot be said yet.
@@ -354,6 +367,18 @@ pub struct Waiting {
     pub id: Id,
     /// What has to be there first.
     pub on: Id,
+}
+
+impl Target {
+    /// Its path, where it is a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Written(spec) => Some(&spec.path),
+            Self::Object(_) => None,
+        }
+    }
 }
 
 impl Desired {
@@ -379,6 +404,8 @@ impl Desired {
     pub fn extend(&mut self, other: Self) {
         self.resources.extend(other.resources);
         self.waiting.extend(other.waiting);
+        self.former.extend(other.former);
+        self.trial = self.trial.take().or(other.trial);
     }
 }
 

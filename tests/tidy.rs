@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 24] = [
+const PURE: [&str; 25] = [
     "certs",
     "cluster",
     "config",
     "desired",
     "diff",
     "facts",
+    "followed",
     "guard",
     "images",
     "kubeconfig",

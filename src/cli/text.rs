@@ -136,6 +136,9 @@ fn show_left(out: &mut String, plan: &Plan) {
         show_line(out, ("?", Some(AnsiColor::Yellow)), &held.id.0, "held");
         let _ = writeln!(out, "      {}", held.reason);
     }
+    for kept in &plan.kept {
+        show_line(out, ("=", None), &kept.id.0, &format!("stays: {}", kept.reason));
+    }
     for waiting in &plan.waiting {
         show_line(out, ("?", Some(AnsiColor::Cyan)), &waiting.id.0, &format!("known after {}", waiting.on));
     }

@@ -109,14 +109,45 @@ pub enum Stage {
     Panic,
 }
 
-/// The policy where auditing is on and none is given: the metadata of every request, once.
+/// The policy where auditing is on and none is given: who did what, once a request, and never what was in it. What components
+/// and probes ask all the time is left out, and so are Events, which tell of themselves.
 #[must_use]
 pub fn default_policy() -> Value {
     json!({
         "apiVersion": API_VERSION,
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{ "level": "Metadata" }],
+        "rules": [
+            { "level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/version", "/openapi/*"] },
+            {
+                "level": "None",
+                "resources": [
+                    { "resources": ["events"] },
+                    { "group": "events.k8s.io", "resources": ["events"] },
+                ],
+            },
+            {
+                "level": "None",
+                "users": ["system:kube-controller-manager", "system:kube-scheduler"],
+                "verbs": ["get", "update"],
+                "resources": [{ "group": "coordination.k8s.io", "resources": ["leases"] }],
+            },
+            {
+                "level": "None",
+                "userGroups": ["system:nodes"],
+                "verbs": ["get", "update"],
+                "resources": [{ "group": "coordination.k8s.io", "resources": ["leases"] }],
+            },
+            // The same as the last rule, and the place where whoever asks for bodies there sees that these are not for a log.
+            {
+                "level": "Metadata",
+                "resources": [
+                    { "resources": ["secrets", "configmaps", "serviceaccounts/token"] },
+                    { "group": "authentication.k8s.io", "resources": ["tokenreviews"] },
+                ],
+            },
+            { "level": "Metadata" },
+        ],
     })
 }
 

@@ -149,6 +149,10 @@ fn settings(cluster: &Cluster) -> Value {
     let rules: Value =
         rules.iter().map(|rule| json!({ "resources": rule.resources, "policy": policy(rule.policy) })).collect();
     let certificates = settings.renew_before.map_or_else(|| json!({}), |before| json!({ "renewBefore": text(before) }));
+    let dynamic = settings
+        .kubelet_config_map
+        .as_ref()
+        .map_or_else(|| json!({ "enabled": false }), |name| json!({ "enabled": true, "configMap": name }));
     let mut status =
         json!({ "address": settings.status_address.map(|address| address.to_string()).unwrap_or_default() });
     if let Some(publish) = settings.publish_status {
@@ -159,6 +163,7 @@ fn settings(cluster: &Cluster) -> Value {
         "certificates": certificates,
         "audit": { "enabled": cluster.audit.is_some() },
         "dns": { "type": if cluster.dns.kind == DnsKind::CoreDns { "CoreDNS" } else { "KubeDNS" } },
+        "dynamicKubeletConfig": dynamic,
         "filePermissions": if settings.file_modes == FileModes::Cis { "CIS" } else { "Kubeadm" },
         "proxyEnvironment": settings.proxy_environment,
         "status": status,

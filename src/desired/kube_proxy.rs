@@ -48,7 +48,7 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
         Resource::object(PHASE, config_map_reader(SYSTEM, NAME, NAME)),
         Resource::object(PHASE, role_binding(SYSTEM, NAME, &[group(BOOTSTRAPPERS)])),
     ];
-    Desired { resources, waiting: Vec::new() }
+    Desired { resources, ..Desired::default() }
 }
 
 /// The `ConfigMap` that kube-proxy sees as a folder. Its files end without a line break, as kubeadm's template has it.

@@ -24,6 +24,6 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
             Resource::object(PHASE, config_map_reader(SYSTEM, READER, CONFIG_MAP)),
             Resource::object(PHASE, role_binding(SYSTEM, READER, &[group(BOOTSTRAPPERS), group(NODES)])),
         ],
-        waiting: Vec::new(),
+        ..Desired::default()
     }
 }

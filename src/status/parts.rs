@@ -53,7 +53,7 @@ pub fn part(phase: &str, id: &str) -> &'static str {
         ("gate", "kube-controller-manager") => return "kube-controller-manager",
         ("gate", "kube-scheduler") => return "kube-scheduler",
         ("gate", "node") => return "node",
-        ("gate" | "unit", "kubelet" | "kubelet.service") => return "kubelet",
+        ("gate" | "unit", "kubelet" | "kubelet-steady" | "kubelet.service") => return "kubelet",
         ("directory", _) => return "folders",
         _ => {}
     }
