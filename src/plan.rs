@@ -1,6 +1,7 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
 mod left;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -263,7 +264,10 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     };
     match diff::judge(resource, seen, context.observed, context.facts.now) {
         Verdict::Same if context.former.contains(&resource.id) => plan.kept.extend(left::kept(resource, seen)),
-        Verdict::Same => plan.unchanged += 1,
+        Verdict::Same => match units::restart(resource, seen, plan) {
+            Some(step) => plan.steps.push(step),
+            None => plan.unchanged += 1,
+        },
         Verdict::Refuse(reason) => {
             plan.refused.push(Refused { id: resource.id.clone(), reason });
             return false;
