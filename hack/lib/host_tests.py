@@ -90,6 +90,7 @@ def tests():
     """All tests by name, in the order in which they start: long ones first."""
     import tests_adoption
     import tests_audit
+    import tests_dns
     import tests_faults
     import tests_images
     import tests_kill
@@ -100,7 +101,7 @@ def tests():
     import tests_way_up
     modules = (
         tests_kill, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_watch,
-        tests_kubelet, tests_audit,
+        tests_kubelet, tests_audit, tests_dns,
     )
     return {name: function for module in modules for name, function in module.TESTS.items()}
 
