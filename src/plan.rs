@@ -1,6 +1,7 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
 mod left;
+mod policy;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -249,7 +250,7 @@ fn index<'a>(previous: Option<&Previous<'a>>) -> BTreeMap<&'a Id, &'a Resource> 
         .collect()
 }
 
-/// Puts one resource into its part of the plan; false where it will not be in sync when the plan has been applied.
+/// Puts one resource into its part of the plan; false where it will not be in sync once that is applied.
 fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan: &mut Plan) -> bool {
     let seen = match context.observed.get(&resource.id) {
         Some(Ok(seen)) => seen,
@@ -288,32 +289,12 @@ fn by_policy(step: Step, settings: &Settings, plan: &mut Plan) -> bool {
     let drift = step.action != Action::Wait
         && step.cause == Cause::Drift
         && step.changes.iter().all(|change| change.cause == Cause::Drift);
-    match if drift { drift_policy(settings, &step.id) } else { DriftPolicy::Repair } {
+    match if drift { policy::of(settings, &step.id) } else { DriftPolicy::Repair } {
         DriftPolicy::Repair => plan.steps.push(step),
         DriftPolicy::Report => plan.reported.push(step),
         DriftPolicy::Leave => plan.unchanged += 1,
     }
     true
-}
-
-/// The policy of the last rule that matches.
-fn drift_policy(settings: &Settings, id: &Id) -> DriftPolicy {
-    let rule = settings.drift.iter().rev().find(|rule| matches(&rule.resources, &id.0));
-    rule.map_or(DriftPolicy::Repair, |rule| rule.policy)
-}
-
-/// Whether a text matches a pattern in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_>) -> Step {
@@ -436,16 +417,5 @@ mod tests {
         let bare = Facts { live: true, ..Facts::default() };
         assert_eq!(cause_of_a_stopped_kubelet(&bare), Cause::Configuration(None));
         assert_eq!(cause_of_a_stopped_kubelet(&Facts { adopted: true, ..bare }), Cause::Adoption);
-    }
-
-    #[test]
-    fn a_star_stands_for_any_text_and_nothing_else_does() {
-        assert!(matches("*", "file:/etc/kubernetes/manifests/etcd.yaml"));
-        assert!(matches("file:/etc/kubernetes/*", "file:/etc/kubernetes/manifests/etcd.yaml"));
-        assert!(matches("object:*/coredns", "object:Deployment/kube-system/coredns"));
-        assert!(matches("object:*/kube-system/*", "object:Deployment/kube-system/coredns"));
-        assert!(!matches("object:*/coredns", "object:Deployment/kube-system/coredns2"));
-        assert!(!matches("file:/etc", "file:/etc/kubernetes"));
-        assert!(!matches("a*a", "a"));
     }
 }

@@ -58,15 +58,15 @@ def asks(node):
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ask"}, "spec": {
         "tolerations": [{"operator": "Exists"}],
         "containers": [{"name": "ask", "image": "localhost/ask:1", "imagePullPolicy": "Never", "args": ["10.96.0.10", NAME]}]}}
-    node.path("/root/ask.json").write_text(json.dumps(pod))
+    node.path("/etc/ask.json").write_text(json.dumps(pod))
     node.wait_for("the account of Pods", lambda: node.run(["kubectl", "get", "serviceaccount", "default"]).returncode)
     restart(node)
 
 
 def restart(node):
     """Begins to ask, with no gap seen yet."""
-    node.do("kubectl", "delete", "--filename=/root/ask.json", "--ignore-not-found", "--grace-period=1")
-    node.kubectl("create", "--filename=/root/ask.json")
+    node.do("kubectl", "delete", "--filename=/etc/ask.json", "--ignore-not-found", "--grace-period=1")
+    node.kubectl("create", "--filename=/etc/ask.json")
     node.wait_for("an answer", lambda: seen(node)[0] == 0 and "there is none")
 
 

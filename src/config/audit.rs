@@ -190,3 +190,20 @@ fn validate_resources(groups: &[GroupResources], path: &str, report: &mut Report
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_policy_is_one_that_an_api_server_starts_with_and_logs_no_body() {
+        let policy: Policy = serde_json::from_value(default_policy()).unwrap();
+        let mut report = Report::default();
+        validate(&policy, &mut report);
+        assert!(!report.failed(), "{report:?}");
+        assert!(policy.rules.iter().all(|rule| matches!(rule.level, Some(Level::None | Level::Metadata))));
+        assert!(
+            matches!(policy.rules.last(), Some(PolicyRule { level: Some(Level::Metadata), resources, .. }) if resources.is_empty())
+        );
+    }
+}

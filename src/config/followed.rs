@@ -22,7 +22,7 @@ pub fn followed(source: &Source, cluster: &Cluster) -> Result<(ComponentConfig, 
     let written = written.unwrap_or_default();
     let config = components::kubelet(
         Some(&written),
-        &cluster.release,
+        cluster.release,
         &cluster.networking,
         &cluster.certificates_dir,
         &mut report,

@@ -94,9 +94,8 @@ impl Live {
             return Err(format!("{path} is not what it has to run with yet"));
         }
         let unit = UnitSpec { name: spec.unit.clone(), reads: vec![path.clone()] };
-        let seen = match self.unit(&unit).map_err(|error| error.to_string())? {
-            Seen::Unit(seen) => seen,
-            _ => return Err("it is not installed".to_owned()),
+        let Seen::Unit(seen) = self.unit(&unit).map_err(|error| error.to_string())? else {
+            return Err("it is not installed".to_owned());
         };
         seen.active.clone()?;
         if diff::unit::judge(&seen) != Verdict::Same {
