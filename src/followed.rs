@@ -169,10 +169,10 @@ mod tests {
         format!("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n{fields}")
     }
 
-    fn map(text: &str) -> Option<Value> {
+    fn map(text: &str) -> Value {
         let mut map = object("kubelet-config");
         map["data"] = json!({KEY: text});
-        Some(map)
+        map
     }
 
     fn followed(map: Result<Option<Value>, String>, good: Option<&str>, failed: Option<&str>) -> Followed {
@@ -192,10 +192,10 @@ mod tests {
 
     #[test]
     fn what_the_config_map_says_is_tried_until_it_is_good() {
-        let new = followed(Ok(map(&document("maxPods: 60"))), Some("maxPods: 50"), None);
+        let new = followed(Ok(Some(map(&document("maxPods: 60")))), Some("maxPods: 50"), None);
         assert_eq!((pods(new.now.as_ref()), pods(new.before.as_ref()), new.tried), (Some(60), Some(50), true));
         assert!(new.moved());
-        let good = followed(Ok(map(&document("maxPods: 60"))), Some("maxPods: 60"), None);
+        let good = followed(Ok(Some(map(&document("maxPods: 60")))), Some("maxPods: 60"), None);
         assert_eq!((pods(good.now.as_ref()), good.tried, good.moved()), (Some(60), false, false));
     }
 
@@ -204,7 +204,7 @@ mod tests {
         let away = followed(Err("away".to_owned()), Some("maxPods: 50"), None);
         assert_eq!((pods(away.now.as_ref()), away.objection), (Some(50), None));
         for bad in ["maxPodz: 1", "maxPods: many", "staticPodPath: /elsewhere", "{{{"] {
-            let refused = followed(Ok(map(&document(bad))), Some("maxPods: 50"), None);
+            let refused = followed(Ok(Some(map(&document(bad)))), Some("maxPods: 50"), None);
             assert_eq!((pods(refused.now.as_ref()), refused.tried), (Some(50), false), "{bad}");
             assert!(refused.objection.unwrap().contains("kube-system/kubelet-config:"), "{bad}");
         }
@@ -215,10 +215,10 @@ mod tests {
 
     #[test]
     fn one_that_failed_is_not_tried_again_until_it_changes() {
-        let failed = followed(Ok(map(&document("maxPods: 60"))), Some("maxPods: 50"), Some("maxPods: 60"));
+        let failed = followed(Ok(Some(map(&document("maxPods: 60")))), Some("maxPods: 50"), Some("maxPods: 60"));
         assert_eq!((pods(failed.now.as_ref()), failed.tried, failed.failed), (Some(50), false, true));
         assert!(failed.moved() && failed.objection.unwrap().contains("did not come up with it: it was sick"));
-        let changed = followed(Ok(map(&document("maxPods: 61"))), Some("maxPods: 50"), Some("maxPods: 60"));
+        let changed = followed(Ok(Some(map(&document("maxPods: 61")))), Some("maxPods: 50"), Some("maxPods: 60"));
         assert_eq!((pods(changed.now.as_ref()), changed.tried, changed.failed), (Some(61), true, false));
     }
 
