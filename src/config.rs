@@ -9,6 +9,7 @@ pub mod component;
 mod components;
 mod documents;
 pub mod duration;
+mod followed;
 pub mod kubeadm;
 mod node;
 mod patches;
@@ -21,6 +22,7 @@ mod validate;
 mod words;
 
 pub use documents::{DocumentKind, Documents, parse};
+pub use followed::followed;
 pub use print::{migrate, print};
 pub(crate) use syntax::Cidr;
 

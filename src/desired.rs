@@ -9,6 +9,7 @@ pub mod controller_manager;
 pub mod coredns;
 pub mod directories;
 pub mod etcd;
+pub mod former;
 pub mod kube_dns;
 pub mod kube_proxy;
 pub mod kubeconfig;
@@ -61,13 +62,15 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     skip_phases(cluster, live::complete(cluster, facts, desired))
 }
 
+/// The configuration skips a phase, or all that it is one of.
+fn is_skipped(cluster: &Cluster, phase: &str) -> bool {
+    let above = phase.split_once('/').map_or(phase, |(above, _)| above);
+    cluster.skip_phases.contains(phase) || cluster.skip_phases.contains(above)
+}
+
 /// Leaves out the phases that the configuration skips: `addon/coredns`, or all of `addon`.
 fn skip_phases(cluster: &Cluster, mut desired: Desired) -> Desired {
-    let skipped = |phase: &str| {
-        let above = phase.split_once('/').map_or(phase, |(above, _)| above);
-        cluster.skip_phases.contains(phase) || cluster.skip_phases.contains(above)
-    };
-    desired.resources.retain(|resource| !skipped(resource.phase));
+    desired.resources.retain(|resource| !is_skipped(cluster, resource.phase));
     // What waits carries no phase: it stays only while something that it could become is wanted.
     let there: std::collections::BTreeSet<Id> = desired.resources.iter().map(|resource| resource.id.clone()).collect();
     desired.waiting.retain(|waiting| there.contains(&waiting.on));

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 use crate::diff::certificate::IssuerState;
 use crate::observed::{Observed, Obstacle, ObstacleKind, Seen};
-use crate::resource::{CaRef, CertificateSpec, Id, Issuer, Resource, Spec, Want};
+use crate::resource::{CaRef, CertificateSpec, FileSpec, Id, Issuer, Resource, Spec, Target, Want};
 use crate::verdict::{Difference, Verdict};
 
 /// Judges a resource. `observed` has what else counts: the CA that signs it, the witnesses of an earlier one. `now` is in seconds
@@ -29,15 +29,23 @@ use crate::verdict::{Difference, Verdict};
 pub fn judge(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) -> Verdict {
     match &resource.want {
         Want::Absent(_) if matches!(seen, Seen::Absent) => Verdict::Same,
+        Want::Absent(Target::Written(spec)) if is_another(spec, seen) => Verdict::Same,
         Want::Absent(_) => match seen {
             Seen::Obstacle(obstacle) => refuse_obstacle(obstacle),
             _ => Verdict::Remove,
         },
+        Want::Theirs { objection: Some(why), .. } => Verdict::Refuse(why.clone()),
+        Want::Theirs { .. } => Verdict::Same,
         Want::Present(spec) => match seen {
             Seen::Obstacle(obstacle) => judge_obstacle(spec, obstacle),
             seen => judge_present(&left::spec(spec, seen, &resource.left), seen, observed, now),
         },
     }
+}
+
+/// What is there is not what planekeeper wrote.
+fn is_another(spec: &FileSpec, seen: &Seen) -> bool {
+    !matches!(seen, Seen::File(seen) if file::differences(&spec.content, &seen.bytes).is_empty())
 }
 
 fn judge_present(spec: &Spec, seen: &Seen, observed: &Observed, now: i64) -> Verdict {

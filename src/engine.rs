@@ -4,11 +4,12 @@
 
 mod claim;
 mod steps;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::Cluster;
-use crate::desired::{self, patched};
+use crate::desired::{self, former, patched};
 use crate::facts::Facts;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed};
@@ -55,10 +56,15 @@ fn look_at<H: Host + ?Sized>(
         return Err(ObserveError { what: "what the patches are for".to_owned(), why });
     }
     let mut desired = desired::desired(cluster, &facts);
-    // Where the configuration has not changed, what it wanted is what it wants.
-    let before = last_good.filter(|last| !std::ptr::eq(*last, cluster)).map(|last| desired::desired(last, &facts));
+    // Where nothing has changed, what was wanted is what is wanted.
+    let earlier = facts.earlier();
+    let before = last_good.filter(|last| earlier.is_some() || !std::ptr::eq(*last, cluster));
+    let before = before.map(|last| desired::desired(last, earlier.as_ref().unwrap_or(&facts)));
     if let Some(before) = &before {
         desired.drop_fields_of(before);
+    }
+    if let Some(before) = before.as_ref().filter(|_| last_good.is_some_and(|last| !std::ptr::eq(last, cluster))) {
+        former::add(cluster, &mut desired, before);
     }
     let observed = match about {
         None => host.observe(&desired),
@@ -216,6 +222,12 @@ pub fn reconcile_with<H: Host + ?Sized>(
         };
         pass.plan.hold(&pass.desired, run.held);
         report.passes += 1;
+        if part.is_none()
+            && let Some(why) = trial::overdue(&pass)
+            && trial::give_up(host, &pass, &why, &mut in_vain).unwrap_or(false)
+        {
+            continue;
+        }
         if part.is_none() {
             (run.tell)(Event::Looked(&pass));
         } else if pass.plan.steps.is_empty() {
@@ -243,6 +255,12 @@ pub fn reconcile_with<H: Host + ?Sized>(
         for failed in &report.failed {
             if pass.plan.steps.iter().any(|step| step.id == failed.id && step.action == Action::Wait) {
                 in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
+            }
+        }
+        if let Some(why) = trial::failed(&pass, &report.failed) {
+            match trial::give_up(host, &pass, &why, &mut in_vain) {
+                Ok(given_up) => further |= given_up,
+                Err(error) => report.unsettled = Some(error),
             }
         }
         if part.is_none() && !further && !report.failed.is_empty() && !report.interrupted {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::followed::Followed;
 use crate::rollout::Records;
 
 /// What the configuration's defaults are taken from: read before the configuration is.
@@ -46,6 +47,17 @@ pub struct Facts {
     pub rollouts: Records,
     /// The id of the token that was made up, once it is there.
     pub generated_token: Option<String>,
+    /// What of a `ConfigMap` the kubelet follows, where it follows one or did so before.
+    pub followed: Option<Followed>,
+}
+
+impl Facts {
+    /// These facts before the kubelet's configuration was another; `None` where it is what it was.
+    #[must_use]
+    pub fn earlier(&self) -> Option<Self> {
+        let followed = self.followed.as_ref().filter(|followed| followed.moved())?.earlier();
+        Some(Self { followed: Some(followed), ..self.clone() })
+    }
 }
 
 /// Folders of CA certificates that kubeadm mounts into components where the host has them (its

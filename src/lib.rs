@@ -69,6 +69,7 @@ pub mod desired;
 pub mod diff;
 pub mod engine;
 pub mod facts;
+pub mod followed;
 pub mod guard;
 pub mod host;
 pub mod images;

@@ -1,8 +1,10 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
 mod effect;
+mod left;
 mod order;
 mod policy;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,6 +19,8 @@ use crate::resource::{Desired, Effect, GivenUp, Id, Origin, Resource, Spec, Wait
 use crate::verdict::{Difference, Verdict};
 use effect::effect;
 use order::held_by;
+
+pub use left::Kept;
 
 /// What would be done, and what not.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +39,8 @@ pub struct Plan {
     pub reported: Vec<Step>,
     /// What cannot be said before something else is there.
     pub waiting: Vec<Waiting>,
+    /// What an earlier configuration wanted, and stays though nothing is said of it any more.
+    pub kept: Vec<Kept>,
     /// How many resources are as wanted.
     pub unchanged: usize,
 }
@@ -234,7 +240,8 @@ pub fn plan(
         plan.forbidden.extend(guard::foreign_authority(cluster, desired, observed));
     }
     let given_up = desired.given_up.iter().map(|given_up| &given_up.id).collect();
-    let context = Context { cluster, observed, previous, before: index(previous), facts, given_up };
+    let former = &desired.former;
+    let context = Context { cluster, observed, previous, before: index(previous), facts, given_up, former };
     // Resources that are out of sync for reasons that applying the plan will not mend.
     let mut stuck: BTreeSet<&Id> = desired.waiting.iter().map(|waiting| &waiting.id).collect();
     for resource in &desired.resources {
@@ -242,6 +249,7 @@ pub fn plan(
             stuck.insert(&resource.id);
         }
     }
+    left::leave_idle_gates(desired, &mut plan);
     if !plan.forbidden.is_empty() {
         let reason = "a change of the configuration is refused, so nothing is done";
         plan.held.extend(plan.steps.drain(..).map(|step| Held { id: step.id, reason: reason.to_owned() }));
@@ -257,6 +265,8 @@ struct Context<'a> {
     facts: &'a Facts,
     /// What is not tried again.
     given_up: BTreeSet<&'a Id>,
+    /// What an earlier configuration named.
+    former: &'a BTreeSet<Id>,
 }
 
 fn refused(id: &Id, reason: &str) -> Refused {
@@ -271,7 +281,7 @@ fn index<'a>(previous: Option<&Previous<'a>>) -> BTreeMap<&'a Id, &'a Resource> 
         .collect()
 }
 
-/// Puts one resource into its part of the plan; false where it will not be in sync when the plan has been applied.
+/// Puts one resource into its part of the plan; false where it will not be in sync once that is applied.
 fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan: &mut Plan) -> bool {
     let seen = match context.observed.get(&resource.id) {
         Some(Ok(seen)) => seen,
@@ -291,7 +301,11 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     let verdict = diff::judge(resource, seen, context.observed, context.facts.now);
     let reported = left.reported(&verdict, seen, context);
     match verdict {
-        Verdict::Same => plan.unchanged += usize::from(reported.is_none()),
+        Verdict::Same if context.former.contains(&resource.id) => plan.kept.extend(left::kept(resource, seen)),
+        Verdict::Same => match units::restart(resource, seen, plan) {
+            Some(step) => plan.steps.push(step),
+            None => plan.unchanged += usize::from(reported.is_none()),
+        },
         Verdict::Refuse(reason) => {
             plan.refused.push(refused(&resource.id, &reason));
             return false;
@@ -358,7 +372,8 @@ fn field_cause(field: &str, resource: &Resource, changed: &BTreeSet<String>, con
         let adopted = context.facts.adopted || !context.facts.live;
         return if adopted { Cause::Adoption } else { configured(field, resource) };
     };
-    if !context.before.contains_key(&resource.id) {
+    let Some(before) = context.before.get(&resource.id) else { return configured(field, resource) };
+    if std::mem::discriminant(&before.want) != std::mem::discriminant(&resource.want) {
         return configured(field, resource);
     }
     if !changed.contains(field) {

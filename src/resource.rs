@@ -17,7 +17,9 @@ mod list;
 mod running;
 
 pub use list::{Desired, GivenUp, Waiting};
-pub use running::{Condition, GateSpec, ImageSpec, Lease, PodGate, Rollout, RunningSpec, StaticPodSpec, UnitSpec};
+pub use running::{
+    Condition, GateSpec, ImageSpec, KubeletSpec, Lease, PodGate, Rollout, RunningSpec, StaticPodSpec, Trial, UnitSpec,
+};
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +131,13 @@ pub enum Want {
     Present(Spec),
     /// It is not to be there. Absence is stated, never inferred.
     Absent(Target),
+    /// It is somebody else's, there or not: it is looked at and never changed.
+    Theirs {
+        /// What.
+        target: Target,
+        /// Why it is not as it should be, where it is not.
+        objection: Option<String>,
+    },
 }
 
 /// What is to be absent.
@@ -136,6 +145,8 @@ pub enum Want {
 pub enum Target {
     /// A file.
     File(String),
+    /// A file, as long as it is what planekeeper wrote there.
+    Written(Box<FileSpec>),
     /// An API object, by what names it: `apiVersion`, `kind`, `metadata`.
     Object(Value),
 }
@@ -358,19 +369,29 @@ pub struct Origin {
     pub place: Location,
 }
 
+impl Target {
+    /// Its path, where it is a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Written(spec) => Some(&spec.path),
+            Self::Object(_) => None,
+        }
+    }
+}
+
 impl Resource {
     /// A resource that is to be there.
     #[must_use]
     pub fn present(id: Id, phase: &'static str, needs: Vec<Id>, spec: Spec) -> Self {
-        Self {
-            id,
-            phase,
-            needs,
-            after: Vec::new(),
-            want: Want::Present(spec),
-            origins: Vec::new(),
-            left: BTreeSet::new(),
-        }
+        Self::new(id, phase, needs, Want::Present(spec))
+    }
+
+    /// A resource that is wanted in some way.
+    #[must_use]
+    pub fn new(id: Id, phase: &'static str, needs: Vec<Id>, want: Want) -> Self {
+        Self { id, phase, needs, after: Vec::new(), want, origins: Vec::new(), left: BTreeSet::new() }
     }
 
     /// An API object that is to be there. Every object needs its own phase only; a namespace is Kubernetes' own.

@@ -22,7 +22,8 @@ use planekeeper::verdict::Verdict;
 
 /// Configurations that between them have every kind of resource.
 fn clusters() -> Vec<(&'static str, Cluster)> {
-    let audit = "audit: {enabled: true}\nfilePermissions: CIS\ndns: {type: KubeDNS}\n";
+    let audit =
+        "audit: {enabled: true}\nfilePermissions: CIS\ndns: {type: KubeDNS}\ndynamicKubeletConfig: {enabled: true}\n";
     vec![("small", cluster(SMALL)), ("settings", cluster(&common::with_settings(audit)))]
 }
 
@@ -34,7 +35,7 @@ fn wanted(files: &Memory, cluster: &Cluster) -> Desired {
 /// The files of a resource.
 fn paths(resource: &Resource) -> Vec<String> {
     match &resource.want {
-        Want::Absent(_) => Vec::new(),
+        Want::Absent(_) | Want::Theirs { .. } => Vec::new(),
         Want::Present(spec) => match spec {
             Spec::Directory(spec) => vec![spec.path.clone()],
             Spec::File(spec) => vec![spec.path.clone()],

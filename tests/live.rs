@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use common::machine::{Fault, Machine, Run, up};
-use common::{SMALL, cluster, converge, copy};
+use common::{SMALL, View, cluster, converge, copy};
 use planekeeper::cluster::Cluster;
 use planekeeper::engine;
 use planekeeper::facts::Facts;
@@ -174,4 +174,37 @@ fn a_kubelets_certificate_that_a_person_brings_moves_to_where_the_kubelet_renews
     machine.files.remove_file(CURRENT).unwrap();
     bring();
     assert_eq!(read(CURRENT), format!("{certificate}{}", key.as_str()));
+}
+
+#[test]
+fn what_a_kubelet_cannot_live_with_is_given_up_remembered_and_not_tried_again_until_it_changes() {
+    const MAP: &str = "/cluster/kube-system/ConfigMap.kubelet-config.yaml";
+    const FILE: &str = "/var/lib/kubelet/config.yaml";
+    const FAILED: &str = "/var/lib/planekeeper/kubelet-config.failed";
+    let follows = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ndynamicKubeletConfig: {enabled: true}\n";
+    let cluster = cluster(&format!("{SMALL}{follows}"));
+    let (machine, _) = up(&cluster);
+    let read = |path: &str| {
+        machine.files.read(path).unwrap().map(|(bytes, _)| String::from_utf8(bytes).unwrap()).unwrap_or_default()
+    };
+    let (map, good) = (read(MAP), read(FILE));
+    let change = |pods: &str| {
+        let text = map.replace(
+            "    kind: KubeletConfiguration\n",
+            &format!("    kind: KubeletConfiguration\n    maxPods: {pods}\n"),
+        );
+        assert_ne!(text, map);
+        let (_, mode) = machine.files.read(MAP).unwrap().unwrap();
+        planekeeper::host::files::Writer::new(View(&machine.files)).write(MAP, text.as_bytes(), mode).unwrap();
+    };
+    change("60");
+    let sick = Run::new(&machine, Fault::On("gate:kubelet-steady"));
+    let report = sick.reconcile(&cluster);
+    assert!(report.left.refused[0].reason.contains("did not come up with it: it went wrong"), "{report:#?}");
+    assert_eq!((read(FILE), sick.waited.load(Ordering::SeqCst)), (good.clone(), 1));
+    let again = Run::new(&machine, Fault::None).reconcile(&cluster);
+    assert!(again.done.is_empty() && !again.converged(), "{again:#?}");
+    change("61");
+    let report = Run::new(&machine, Fault::None).reconcile(&cluster);
+    assert!(report.converged() && read(FILE).contains("maxPods: 61") && read(FAILED).is_empty(), "{report:#?}");
 }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The modules that decide, and touch nothing.
-const PURE: [&str; 25] = [
+const PURE: [&str; 26] = [
     "certs",
     "cluster",
     "config",
     "desired",
     "diff",
     "facts",
+    "followed",
     "guard",
     "images",
     "kubeconfig",

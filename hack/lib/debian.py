@@ -10,7 +10,7 @@ import cache
 
 RELEASE = "bookworm"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "mount", "kmod", "procps", "ca-certificates", "openssl", "iproute2", "iptables",
-            "nftables", "ipset", "conntrack", "ebtables", "ethtool", "socat", "containernetworking-plugins")
+            "nftables", "ipset", "conntrack", "ebtables", "ethtool", "socat", "containernetworking-plugins", "dnsmasq-base")
 MIRROR = "http://deb.debian.org/debian"
 
 

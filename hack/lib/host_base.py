@@ -70,13 +70,13 @@ def symlink(path, target):
 
 
 def archives():
-    """The archives of the newest release's images."""
-    return list(images.archives(cache.NEWEST).values())
+    """The archives of the newest release's images, and of those of KubeDNS."""
+    return [*images.archives(cache.NEWEST).values(), *images.dns_archives().values()]
 
 
 def store_name():
     """The name in the cache of containerd's folder with these images imported and unpacked."""
-    return f"host-store-{cache.key(cache.peers().name, archives()[0].parent.name)}"
+    return f"host-store-{cache.key(cache.peers().name, *(archive.parent.name for archive in archives()))}"
 
 
 def copy_store(store, folder):

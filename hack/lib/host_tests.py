@@ -89,6 +89,8 @@ def indented(text):
 def tests(more):
     """All tests by name, in the order in which they start: long ones first. With `more` also those that are only run when they are named."""
     import tests_adoption
+    import tests_audit
+    import tests_dns
     import tests_drift
     import tests_external_ca
     import tests_external_etcd
@@ -98,6 +100,7 @@ def tests(more):
     import tests_idle
     import tests_images
     import tests_kill
+    import tests_kubelet
     import tests_preflight
     import tests_reset
     import tests_rollout
@@ -105,7 +108,7 @@ def tests(more):
     import tests_way_up
     modules = (
         tests_kill, tests_rollout, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_drift,
-        tests_gitops, tests_idle, tests_watch, tests_external_ca, tests_external_etcd, tests_families,
+        tests_gitops, tests_idle, tests_watch, tests_external_ca, tests_external_etcd, tests_families, tests_kubelet, tests_audit, tests_dns,
     )
     found = {name: function for module in modules for name, function in module.TESTS.items()}
     if more:

@@ -21,6 +21,15 @@ PROXY_TOOLS = [f"/usr/sbin/{tool}" for tool in (
     "conntrack", "ipset", "nft", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")]
 
 
+# What each image is called, and its program. The first three as planekeeper names them.
+KUBE_DNS = {
+    "registry.k8s.io/dns/k8s-dns-kube-dns:1.26.8": "kube-dns",
+    "registry.k8s.io/dns/k8s-dns-dnsmasq-nanny:1.26.8": "dnsmasq-nanny",
+    "registry.k8s.io/dns/k8s-dns-sidecar:1.26.8": "sidecar",
+    "localhost/ask:1": "ask",
+}
+
+
 def archives(version):
     """The archives of a release by the reference of the image, made where missing."""
     kubeadm = cache.kubernetes(version, "kubeadm", *KUBERNETES)[0]
@@ -29,6 +38,30 @@ def archives(version):
     made_of = cache.key(*references, debian.root().name, cache.peers().name, pathlib.Path(__file__), cache.HACK / "lib/pause.c")
     folder = cache.kept(f"images-{version}-{made_of}", lambda folder: make(folder, version, references))
     return {reference: folder / archive_name(reference) for reference in references}
+
+
+def dns_archives():
+    """The archives of KubeDNS's images, by reference, and that of a Pod which asks it. The programs are stand-ins: see kube-dns.c."""
+    source = cache.HACK / "lib/kube-dns.c"
+    made_of = cache.key(*KUBE_DNS, debian.root().name, cache.peers().name, pathlib.Path(__file__), source)
+
+    def make(folder):
+        program = folder / "program"
+        cache.run(["cc", "-static", "-Os", "-s", "-Wl,--build-id=none", "-o", program, source])
+        for reference, name in KUBE_DNS.items():
+            more = {"kube-dns": {"/coredns": cache.peers() / "coredns"}, "dnsmasq-nanny": dnsmasq(folder)}.get(name, {})
+            write_image(folder / archive_name(reference), reference, {**more, f"/{name}": program}, f"/{name}")
+    folder = cache.kept(f"images-kube-dns-{made_of}", make)
+    return {reference: folder / archive_name(reference) for reference in KUBE_DNS}
+
+
+def dnsmasq(folder):
+    """Debian's dnsmasq with its libraries, and the user that it stays."""
+    users = {}
+    for name, text in (("passwd", "root:x:0:0::/:\n"), ("group", "root:x:0:\n")):
+        users[f"/etc/{name}"] = folder / name
+        users[f"/etc/{name}"].write_text(text)
+    return {**debians(["/usr/sbin/dnsmasq"]), **users}
 
 
 def archive_name(reference):
@@ -63,7 +96,13 @@ def contents(name, version, scratch):
 
 
 def proxy_tools():
-    """Debian's tools that kube-proxy calls, with the libraries and links that they need."""
+    """Debian's tools that kube-proxy calls, with what they load."""
+    root = debian.root()
+    return debians(PROXY_TOOLS, ["/" + str(path.relative_to(root)) for path in sorted(root.glob("usr/lib/*/xtables/*.so"))])
+
+
+def debians(programs, extensions=()):
+    """Programs of Debian's and their extensions, with the libraries and links that they need."""
     root, files = debian.root(), {}
 
     def add(path):
@@ -74,10 +113,9 @@ def proxy_tools():
             files[real], real = target, target
         files[real] = root / real.lstrip("/")
 
-    for tool in PROXY_TOOLS:
-        add(tool)
-    extensions = ["/" + str(path.relative_to(root)) for path in sorted(root.glob("usr/lib/*/xtables/*.so"))]
-    for path in [*PROXY_TOOLS, *extensions]:
+    for program in programs:
+        add(program)
+    for path in [*programs, *extensions]:
         for library in re.findall(r"(/\S+) \(0x", cache.run(["chroot", root, "ldd", path])):
             # /lib and /lib64 are links on Debian; in the image they are folders of their own, which hold what is asked for there.
             files[library] = (root / library.lstrip("/")).resolve()
@@ -125,5 +163,5 @@ def write_image(archive, reference, files, entrypoint):
 
 
 if __name__ == "__main__":
-    for archive in archives(*(sys.argv[1:] or [cache.NEWEST])).values():
+    for archive in [*archives(*(sys.argv[1:] or [cache.NEWEST])).values(), *dns_archives().values()]:
         print(archive)

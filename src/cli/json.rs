@@ -79,6 +79,7 @@ fn left(value: &mut Value, plan: &Plan) {
         .collect();
     value["waiting"] =
         plan.waiting.iter().map(|waiting| json!({"resource": waiting.id.0, "on": waiting.on.0})).collect();
+    value["kept"] = plan.kept.iter().map(|kept| json!({"resource": kept.id.0, "reason": kept.reason})).collect();
     value["reported"] = plan.reported.iter().map(step).collect();
 }
 

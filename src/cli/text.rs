@@ -140,6 +140,9 @@ fn show_left(out: &mut String, plan: &Plan) {
         show_line(out, ("!", Some(AnsiColor::Yellow)), &one.id.0, "to be renewed by hand");
         let _ = writeln!(out, "      {}", one.errand);
     }
+    for kept in &plan.kept {
+        show_line(out, ("=", None), &kept.id.0, &format!("stays: {}", kept.reason));
+    }
     for waiting in &plan.waiting {
         show_line(out, ("?", Some(AnsiColor::Cyan)), &waiting.id.0, &format!("known after {}", waiting.on));
     }

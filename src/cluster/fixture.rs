@@ -65,6 +65,7 @@ pub(crate) fn fixture() -> Cluster {
             drift: Vec::new(),
             renew_before: None,
             file_modes: FileModes::Kubeadm,
+            kubelet_config_map: None,
             proxy_environment: BTreeMap::new(),
             renew_ended_tokens: false,
             status_address: None,

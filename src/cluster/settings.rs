@@ -13,6 +13,8 @@ pub struct Settings {
     pub renew_before: Option<RenewBefore>,
     /// Modes of files.
     pub file_modes: FileModes,
+    /// The `ConfigMap` in `kube-system` that the kubelet follows, where it follows one.
+    pub kubelet_config_map: Option<String>,
     /// Environment of every static Pod of Kubernetes: what kubeadm takes from the proxy variables of its own environment.
     pub proxy_environment: BTreeMap<String, String>,
     /// A token that ended is made anew, rather than left out.

@@ -114,6 +114,18 @@ impl Documents {
         self.read.get(&kind).map(|(_, value)| value)
     }
 
+    /// The documents of one text, whichever there are.
+    pub(super) fn of(source: &Source) -> Self {
+        let mut documents = Self::default();
+        documents.read_file(source);
+        documents
+    }
+
+    /// How many documents there are.
+    pub(super) fn count(&self) -> usize {
+        self.read.len() + self.ignored.len()
+    }
+
     /// A document as its type. Its defaults where it is not there.
     pub(super) fn typed<T: DeserializeOwned + Default>(&mut self, kind: DocumentKind) -> T {
         let Some((_, value)) = self.read.get(&kind) else { return T::default() };

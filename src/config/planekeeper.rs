@@ -23,6 +23,8 @@ pub struct PlanekeeperConfiguration {
     pub audit: Audit,
     /// The DNS server of the cluster.
     pub dns: Dns,
+    /// The kubelet of this host follows a `ConfigMap`: what people change there is in force.
+    pub dynamic_kubelet_config: DynamicKubeletConfig,
     /// Whose modes files have.
     pub file_permissions: FilePermissions,
     /// Proxy variables for the static Pods of Kubernetes, `HTTPS_PROXY` and the like. kubeadm takes them from the
@@ -107,6 +109,22 @@ pub enum DnsType {
     CoreDNS,
     /// The older one, of three containers.
     KubeDNS,
+}
+
+/// A kubelet that follows a `ConfigMap`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DynamicKubeletConfig {
+    /// On or off.
+    pub enabled: bool,
+    /// The name of the `ConfigMap`, which is in `kube-system` and has a `KubeletConfiguration` under the key `kubelet`.
+    pub config_map: String,
+}
+
+impl Default for DynamicKubeletConfig {
+    fn default() -> Self {
+        Self { enabled: false, config_map: "kubelet-config".to_owned() }
+    }
 }
 
 /// Whose file modes.

@@ -153,6 +153,10 @@ fn settings(cluster: &Cluster) -> Value {
         RenewBefore::Share(hundredths) => format!("{hundredths}%").into(),
     });
     let certificates = renew_before.map_or_else(|| json!({}), |before| json!({ "renewBefore": before }));
+    let dynamic = settings
+        .kubelet_config_map
+        .as_ref()
+        .map_or_else(|| json!({ "enabled": false }), |name| json!({ "enabled": true, "configMap": name }));
     let mut status =
         json!({ "address": settings.status_address.map(|address| address.to_string()).unwrap_or_default() });
     if let Some(publish) = settings.publish_status {
@@ -163,6 +167,7 @@ fn settings(cluster: &Cluster) -> Value {
         "certificates": certificates,
         "audit": { "enabled": cluster.audit.is_some() },
         "dns": { "type": if cluster.dns.kind == DnsKind::CoreDns { "CoreDNS" } else { "KubeDNS" } },
+        "dynamicKubeletConfig": dynamic,
         "filePermissions": if settings.file_modes == FileModes::Cis { "CIS" } else { "Kubeadm" },
         "proxyEnvironment": settings.proxy_environment,
         "status": status,

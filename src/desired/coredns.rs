@@ -23,15 +23,24 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
     let resources = match (cluster.dns.disabled, cluster.dns.kind) {
         (true, _) => Vec::new(),
         (false, DnsKind::CoreDns) => present(cluster),
-        (false, DnsKind::KubeDns) => vec![
+        (false, DnsKind::KubeDns) => one_after_the_other(vec![
             absent(PHASE, "apps/v1", "Deployment", Some(SYSTEM), NAME),
             absent(PHASE, "v1", "ConfigMap", Some(SYSTEM), NAME),
             absent(PHASE, RBAC, "ClusterRoleBinding", None, ROLE),
             absent(PHASE, RBAC, "ClusterRole", None, ROLE),
             absent(PHASE, "v1", "ServiceAccount", Some(SYSTEM), NAME),
-        ],
+        ]),
     };
     Desired { resources, ..Desired::default() }
+}
+
+/// What a server runs with goes after the server.
+pub(super) fn one_after_the_other(mut objects: Vec<Resource>) -> Vec<Resource> {
+    for index in 1..objects.len() {
+        let before = objects[index - 1].id.clone();
+        objects[index].needs.push(before);
+    }
+    objects
 }
 
 fn present(cluster: &Cluster) -> Vec<Resource> {

@@ -10,7 +10,7 @@ use crate::facts::Facts;
 use crate::images;
 use crate::resource::{Desired, Resource};
 
-use super::coredns::{PHASE, port, service, spread, tolerations};
+use super::coredns::{PHASE, one_after_the_other, port, service, spread, tolerations};
 use super::object::{SYSTEM, absent, object, service_account};
 
 const NAME: &str = "kube-dns";
@@ -25,10 +25,10 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
         (true, _) => Vec::new(),
         (false, DnsKind::KubeDns) => present(cluster),
         // The ConfigMap stays: what is in it is not ours.
-        (false, DnsKind::CoreDns) => vec![
+        (false, DnsKind::CoreDns) => one_after_the_other(vec![
             absent(PHASE, "apps/v1", "Deployment", Some(SYSTEM), NAME),
             absent(PHASE, "v1", "ServiceAccount", Some(SYSTEM), NAME),
-        ],
+        ]),
     };
     Desired { resources, ..Desired::default() }
 }

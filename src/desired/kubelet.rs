@@ -1,5 +1,7 @@
 //! The kubelet's flags and configuration.
 
+mod follow;
+
 use serde_json::Value;
 
 use crate::cluster::{Arg, Cluster, FileModes};
@@ -8,10 +10,12 @@ use crate::desired::arguments::{arg, flags, last};
 use crate::desired::directories;
 use crate::desired::origins::Origins;
 use crate::facts::Facts;
+use crate::followed;
 use crate::images;
 use crate::patch::{self, MergeSchema};
 use crate::resource::{Content, Desired, Effect, FileSpec, Id, Origin, Resource, Spec};
 
+const PHASE: &str = "kubelet-start";
 /// The flags, as systemd's `EnvironmentFile`.
 const FLAGS: &str = "kubeadm-flags.env";
 /// The configuration.
@@ -36,14 +40,25 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         let text = format!("containerRuntimeEndpoint: {:?}\n", cluster.node.cri_socket);
         desired.push(file(cluster, facts, INSTANCE_CONFIGURATION, Content::Text(text), origins));
     }
-    let origins = Origins::of(cluster)
-        .field("", "KubeletConfiguration")
+    let followed = followed::text(cluster, facts);
+    let origins = Origins::of(cluster);
+    let origins = match followed {
+        Some(text) => origins.lines(&text.lines, "KubeletConfiguration"),
+        None => origins.field("", "KubeletConfiguration"),
+    };
+    let origins = origins
         .field(".containerRuntimeEndpoint", "InitConfiguration.nodeRegistration.criSocket")
         .field(".clusterDNS", "ClusterConfiguration.networking.serviceSubnet")
         .field(".clusterDomain", "ClusterConfiguration.networking.dnsDomain")
         .list();
     desired.push(file(cluster, facts, CONFIGURATION, Content::Yaml(configuration(cluster, facts)), origins));
+    desired.extend(follow::desired(cluster, facts));
     desired
+}
+
+/// The configuration's path.
+pub(super) fn configuration_path() -> String {
+    format!("{}/{CONFIGURATION}", directories::KUBELET)
 }
 
 fn file(cluster: &Cluster, facts: &Facts, name: &str, content: Content, origins: Vec<Origin>) -> Resource {
@@ -55,7 +70,7 @@ fn file(cluster: &Cluster, facts: &Facts, name: &str, content: Content, origins:
     let spec =
         FileSpec { path: path.clone(), content, mode, owner: facts.owner, effect: Effect::RestartKubelet, pod: None };
     let needs = vec![Id::directory(directories::KUBELET)];
-    Resource::present(Id::file(&path), "kubelet-start", needs, Spec::File(spec)).from(origins)
+    Resource::present(Id::file(&path), PHASE, needs, Spec::File(spec)).from(origins)
 }
 
 /// The container runtime's socket stands in the host's configuration rather than among the flags. kubeadm 1.34 and 1.35
@@ -89,7 +104,7 @@ fn base_arguments(cluster: &Cluster, facts: &Facts) -> Vec<Arg> {
 /// The cluster's configuration, what this host adds, the user's patches, and last this host's own. Every patch was tried
 /// when the configuration was loaded, so that one that does not apply never gets here.
 fn configuration(cluster: &Cluster, facts: &Facts) -> Value {
-    let value = kubelet::before_patches(&cluster.kubelet.value, facts.systemd_resolved);
+    let value = kubelet::before_patches(followed::in_force(cluster, facts), facts.systemd_resolved);
     let value = patch::apply("kubeletconfiguration", MergeSchema::Kubelet, &value, &cluster.patches).unwrap_or(value);
     if local_cri_socket(cluster) { kubelet::after_patches(value, &cluster.node.cri_socket) } else { value }
 }

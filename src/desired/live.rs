@@ -1,15 +1,17 @@
 //! What a host has on which things run, beyond its files: images, the kubelet's unit, and the health that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::desired::{directories, kubeconfig, node, pki, running};
+use crate::desired::{directories, kubeconfig, kubelet, node, pki, running};
 use crate::facts::Facts;
 use crate::images;
 use crate::resource::{
-    Condition, Desired, Effect, GateSpec, Id, ImageSpec, Resource, Spec, StaticPodSpec, Target, UnitSpec, Want,
+    Condition, Content, Desired, Effect, FileSpec, GateSpec, Id, ImageSpec, KubeletSpec, Resource, Spec, StaticPodSpec,
+    Target, UnitSpec, Want,
 };
 
 use super::rbac::{cluster_role_binding, group};
@@ -20,6 +22,11 @@ pub const KUBELET: &str = "kubelet.service";
 const ADMINS: &str = "kubeadm:cluster-admins";
 const ETCD: &str = super::etcd::NAME;
 const ETCD_STARTED: &str = "etcd-started";
+/// The kubelet runs, and goes on doing so, with another configuration.
+pub const STEADY: &str = "kubelet-steady";
+/// How long a kubelet has to have run to be believed in: what it cannot live with ends it in its first second or two, after it has said
+/// that it is healthy.
+const STEADY_FOR: Duration = Duration::from_secs(5);
 const WAIT: &str = "wait-control-plane";
 
 /// Adds to the files and objects of a control plane what a host needs for them to run, and the order that this makes.
@@ -49,12 +56,10 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     }
     let unit = unit(&desired);
     let running = running::running(cluster, facts, &mut desired, &pods);
+    let gates = gates(cluster, &pods, &kubelet_configuration(&desired), desired.trial.is_some());
     let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
-    let gates = gates(cluster, &pods);
     desired.resources = resources.chain([unit]).chain(gates).chain(running).chain([admins()]).collect();
-    if facts.await_addons {
-        await_addons(cluster, &mut desired);
-    }
+    addons(cluster, &mut desired, facts.await_addons);
     desired.resources = in_order(std::mem::take(&mut desired.resources));
     desired
 }
@@ -129,14 +134,24 @@ fn api() -> Id {
     Id::gate("api")
 }
 
-fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
+fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)], configuration: &Value, tried: bool) -> Vec<Resource> {
     let timeouts = &cluster.timeouts;
     let gate = |name: &str, needs: Vec<Id>, condition, timeout| {
-        Resource::present(Id::gate(name), WAIT, needs, Spec::Gate(GateSpec { condition, timeout }))
+        Resource::present(Id::gate(name), WAIT, needs, Spec::Gate(GateSpec { condition, timeout, on_demand: false }))
     };
     let mut gates = Vec::new();
-    if let Some(url) = kubelet_healthz(cluster) {
-        gates.push(gate("kubelet", vec![Id::unit(KUBELET)], Condition::Url(url), timeouts.kubelet_health_check));
+    if let Some(url) = kubelet_healthz(configuration) {
+        let timeout = timeouts.kubelet_health_check;
+        if tried {
+            let condition = Condition::Kubelet(KubeletSpec {
+                unit: KUBELET.to_owned(),
+                configuration: (kubelet::configuration_path(), Content::Yaml(configuration.clone())),
+                health: url.clone(),
+                steady: STEADY_FOR,
+            });
+            gates.push(gate(STEADY, vec![Id::unit(KUBELET)], condition, timeout));
+        }
+        gates.push(gate("kubelet", vec![Id::unit(KUBELET)], Condition::Url(url), timeout));
     }
     let running = |of: &[&str]| -> Vec<Id> {
         let files = pods.iter().filter(|(_, pod)| of.is_empty() || of.contains(&pod.component));
@@ -159,15 +174,33 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     gates
 }
 
-/// Adds that the add-ons' Pods are ready. A DNS server that asks for the API server before kube-proxy has made a way to it waits half
-/// a minute before it asks again, so it is made after that.
-fn await_addons(cluster: &Cluster, desired: &mut Desired) {
-    let mut gates: Vec<Resource> = desired.resources.iter().filter_map(|resource| addon(cluster, resource)).collect();
+/// Adds that the add-ons' Pods are ready: where that is `awaited`, and for what gives way to an add-on, which has to answer first.
+fn addons(cluster: &Cluster, desired: &mut Desired, awaited: bool) {
+    let mut gates: Vec<Resource> =
+        desired.resources.iter().filter_map(|resource| addon(cluster, resource, awaited)).collect();
+    for resource in &mut desired.resources {
+        if let Want::Absent(Target::Object(_)) = resource.want {
+            resource.needs.extend(gates.iter().find(|gate| gate.phase == resource.phase).map(|gate| gate.id.clone()));
+        }
+    }
+    if awaited {
+        route_first(cluster, desired, &mut gates);
+    } else {
+        let needed = |gate: &Resource| desired.resources.iter().any(|resource| resource.needs.contains(&gate.id));
+        gates.retain(needed);
+    }
+    desired.resources.extend(gates);
+}
+
+/// A DNS server that asks for the API server before kube-proxy has made a way to it waits half a minute before it asks again, so it is
+/// made after that.
+fn route_first(cluster: &Cluster, desired: &mut Desired, gates: &mut Vec<Resource>) {
     let routed = Id::gate("kubernetes-service");
     let address = cluster.networking.api_service_addresses.first();
     if let Some((proxy, address)) = gates.iter().find(|gate| gate.id == Id::gate("kube-proxy")).zip(address) {
         let condition = Condition::ApiReady(format!("https://{}", std::net::SocketAddr::new(*address, 443)));
-        let spec = GateSpec { condition, timeout: cluster.timeouts.control_plane_component_health_check };
+        let timeout = cluster.timeouts.control_plane_component_health_check;
+        let spec = GateSpec { condition, timeout, on_demand: false };
         let gate = Resource::present(routed.clone(), proxy.phase, proxy.needs.clone(), Spec::Gate(spec));
         gates.push(gate);
         let is_deployment =
@@ -175,24 +208,32 @@ fn await_addons(cluster: &Cluster, desired: &mut Desired) {
         let servers = desired.resources.iter_mut().filter(|resource| is_deployment(&resource.want));
         servers.for_each(|server| server.needs.push(routed.clone()));
     }
-    desired.resources.extend(gates);
 }
 
 /// The Pods of an add-on are ready. kubeadm never waits for them and has no bound for it; they have as long as a component of the
 /// control plane, which is a Pod that the same kubelet starts.
-fn addon(cluster: &Cluster, resource: &Resource) -> Option<Resource> {
+fn addon(cluster: &Cluster, resource: &Resource, awaited: bool) -> Option<Resource> {
     let Want::Present(Spec::Object(object)) = &resource.want else { return None };
     let kind = object["kind"].as_str().filter(|kind| ["Deployment", "DaemonSet"].contains(kind))?.to_owned();
     let name = object.pointer("/metadata/name")?.as_str()?.to_owned();
     let id = Id::gate(&name);
     let timeout = cluster.timeouts.control_plane_component_health_check;
-    let spec = GateSpec { condition: Condition::RolledOut { kind, name }, timeout };
+    let spec = GateSpec { condition: Condition::RolledOut { kind, name }, timeout, on_demand: !awaited };
     Some(Resource::present(id, resource.phase, vec![resource.id.clone()], Spec::Gate(spec)))
 }
 
+/// What the kubelet's file says.
+fn kubelet_configuration(desired: &Desired) -> Value {
+    let id = Id::file(&kubelet::configuration_path());
+    match desired.resources.iter().find(|resource| resource.id == id).map(|resource| &resource.want) {
+        Some(Want::Present(Spec::File(FileSpec { content: Content::Yaml(value), .. }))) => value.clone(),
+        _ => Value::Null,
+    }
+}
+
 /// Where the kubelet tells of its health, by its own configuration; `None` where it was told not to.
-fn kubelet_healthz(cluster: &Cluster) -> Option<String> {
-    let field = |name: &str| cluster.kubelet.value.get(name);
+fn kubelet_healthz(configuration: &Value) -> Option<String> {
+    let field = |name: &str| configuration.get(name);
     let port =
         u16::try_from(field("healthzPort").and_then(Value::as_u64).unwrap_or(10248)).ok().filter(|port| *port > 0)?;
     let address = field("healthzBindAddress").and_then(Value::as_str).and_then(|address| address.parse().ok());
@@ -222,7 +263,7 @@ fn is_object(resource: &Resource) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fixture;
+    use crate::cluster::{DnsKind, fixture};
     use crate::desired::{desired, static_pod};
 
     fn live(cluster: &Cluster) -> Desired {
@@ -291,12 +332,14 @@ mod tests {
         assert!(!desired.resources.iter().any(|resource| resource.id == Id::gate("kubelet")));
     }
 
-    fn addons(cluster: &Cluster, await_addons: bool) -> Vec<String> {
+    fn awaited_addons(cluster: &Cluster, await_addons: bool) -> Vec<String> {
         let facts = Facts { live: true, await_addons, ..Facts::default() };
         let awaited = |resource: &Resource| match &resource.want {
-            Want::Present(Spec::Gate(GateSpec { condition: Condition::RolledOut { kind, name }, .. })) => {
-                Some(format!("{kind}/{name}"))
-            }
+            Want::Present(Spec::Gate(GateSpec {
+                condition: Condition::RolledOut { kind, name },
+                on_demand: false,
+                ..
+            })) => Some(format!("{kind}/{name}")),
             _ => None,
         };
         desired(cluster, &facts).resources.iter().filter_map(awaited).collect()
@@ -305,10 +348,24 @@ mod tests {
     #[test]
     fn the_addons_that_the_cluster_has_are_waited_for_where_that_is_asked_for() {
         let mut cluster = fixture();
-        assert!(addons(&cluster, false).is_empty());
-        assert_eq!(addons(&cluster, true), ["Deployment/coredns", "DaemonSet/kube-proxy"]);
+        assert!(awaited_addons(&cluster, false).is_empty());
+        assert_eq!(awaited_addons(&cluster, true), ["Deployment/coredns", "DaemonSet/kube-proxy"]);
         cluster.skip_phases.insert("addon/coredns".to_owned());
-        assert_eq!(addons(&cluster, true), ["DaemonSet/kube-proxy"]);
+        assert_eq!(awaited_addons(&cluster, true), ["DaemonSet/kube-proxy"]);
+    }
+
+    #[test]
+    fn the_old_dns_server_stays_until_the_new_one_answers() {
+        let mut cluster = fixture();
+        for (kind, new, old) in [(DnsKind::KubeDns, "kube-dns", "coredns"), (DnsKind::CoreDns, "coredns", "kube-dns")] {
+            cluster.dns.kind = kind;
+            let desired = live(&cluster);
+            for kind in ["Deployment", "ServiceAccount"] {
+                let old = Id::object(kind, Some("kube-system"), old);
+                assert!(stands_behind(&desired, &old, &Id::gate(new)), "{old}");
+            }
+            assert!(stands_behind(&desired, &Id::gate(new), &Id::object("Deployment", Some("kube-system"), new)));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the API objects of several components have in common.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -57,7 +57,7 @@ pub(super) fn absent(
     }
     let id = Id::of_object(&object);
     let want = Want::Absent(Target::Object(object));
-    Resource { id, phase, needs: Vec::new(), after: Vec::new(), want, origins: Vec::new(), left: BTreeSet::new() }
+    Resource::new(id, phase, Vec::new(), want)
 }
 
 /// An object that is to be there, with the places of the configuration that its fields come from: pairs of a field of the

@@ -26,6 +26,17 @@ impl<'a> Origins<'a> {
         self
     }
 
+    /// The fields of a document of a kind, where each of them stands in it.
+    #[must_use]
+    pub fn lines(mut self, lines: &Lines, kind: &str) -> Self {
+        let fields = lines.0.iter().filter_map(|(path, place)| {
+            let field = path.strip_prefix(kind)?.to_owned();
+            Some(Origin { field, place: place.clone() })
+        });
+        self.list.extend(fields);
+        self
+    }
+
     /// The flags of a list of `extraArgs`, which stands at `path`. They go before the flags that kubeadm derives, so that
     /// whoever looks a flag up finds the line that decided.
     #[must_use]

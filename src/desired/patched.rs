@@ -8,6 +8,7 @@ use super::{desired, object, static_pod};
 use crate::cluster::Cluster;
 use crate::config::component::kubelet;
 use crate::facts::Facts;
+use crate::followed;
 use crate::patch::{self, MergeSchema, TARGETS};
 use crate::resource::{Content, Id, Spec, Want};
 
@@ -30,7 +31,7 @@ pub fn failures(cluster: &Cluster, facts: &Facts) -> BTreeMap<&'static str, Stri
 pub fn unpatched(cluster: &Cluster, facts: &Facts, target: &str) -> Option<(MergeSchema, Value)> {
     let (schema, id) = match target {
         "kubeletconfiguration" => {
-            let value = kubelet::before_patches(&cluster.kubelet.value, facts.systemd_resolved);
+            let value = kubelet::before_patches(followed::in_force(cluster, facts), facts.systemd_resolved);
             return Some((MergeSchema::Kubelet, value));
         }
         "corednsdeployment" => (MergeSchema::PodTemplate, Id::object("Deployment", Some(object::SYSTEM), "coredns")),

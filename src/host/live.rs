@@ -214,6 +214,14 @@ impl Live {
         api.delete(target).map_err(|error| ApplyError::new("delete", id, error))
     }
 
+    /// A `ConfigMap` as it is now: a copy that is a moment old would have something tried again that was just changed.
+    fn config_map(&self, map: &Value) -> Result<Option<Value>, String> {
+        match self.api().and_then(|api| api.get(map).map_err(|error| chain(&error))) {
+            Err(_) if self.never_had_api() => Ok(None),
+            read => read,
+        }
+    }
+
     /// A bootstrap token that the cluster has.
     fn token_in_cluster(&self, id: &str) -> Option<IssuedToken> {
         let secret = self.api().ok()?.get(&secret_of(id)).ok()??;
@@ -239,7 +247,9 @@ impl Live {
         let (mut objects, mut gates) = (BTreeMap::new(), Vec::new());
         for resource in &desired.resources {
             match &resource.want {
-                Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) => {
+                Want::Present(Spec::Object(object))
+                | Want::Absent(Target::Object(object))
+                | Want::Theirs { target: Target::Object(object), .. } => {
                     objects.insert(&resource.id, object);
                 }
                 Want::Present(Spec::Gate(spec)) => gates.push((&resource.id, &spec.condition)),
@@ -321,7 +331,8 @@ impl Host for Live {
         let adopted = origin::adopted(origin, manifest.is_some());
         let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
         let rollouts = rollout::records(|path| self.local.read_text(path))?;
-        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, rollouts, ..facts })
+        let followed = self.local.followed(cluster, |map| self.config_map(map))?;
+        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, rollouts, followed, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
@@ -350,7 +361,9 @@ impl Host for Live {
                 self.local.apply(&left::spec(spec, seen, &resource.left), seen, verdict, &met)
             }
             Want::Absent(Target::File(path)) => self.local.remove(path),
+            Want::Absent(Target::Written(spec)) => self.local.remove(&spec.path),
             Want::Absent(Target::Object(object)) => self.delete_object(object),
+            Want::Theirs { .. } => Ok(()),
         }
     }
 

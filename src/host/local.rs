@@ -2,14 +2,17 @@
 
 use std::io;
 
+use serde_json::Value;
+
 use crate::cluster::Cluster;
 use crate::diff::file::bytes;
 use crate::facts::{Facts, Owner};
+use crate::followed::{self, Followed, Reading};
 use crate::host::files::{FileSystem, Look, Writer};
 use crate::host::pki::{Issuance, Readings};
 use crate::host::{ApplyError, tokens};
 use crate::observed::{FileSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen, TokensSeen};
-use crate::resource::{DirectorySpec, FileSpec, Resource, Spec, Target, TokensSpec, Want};
+use crate::resource::{DirectorySpec, FileSpec, Resource, Spec, TokensSpec, Want};
 use crate::verdict::Verdict;
 use crate::{desired, diff, pki};
 
@@ -91,6 +94,25 @@ impl<F: FileSystem> Local<F> {
         })
     }
 
+    /// What of a `ConfigMap` the kubelet follows; `map` reads that.
+    ///
+    /// # Errors
+    /// A record of it could not be read.
+    pub fn followed(
+        &self,
+        cluster: &Cluster,
+        map: impl FnOnce(&Value) -> Result<Option<Value>, String>,
+    ) -> Result<Option<Followed>, ObserveError> {
+        let name = &cluster.settings.kubelet_config_map;
+        let (good, failed) = (self.read_text(followed::GOOD)?, self.read_text(followed::FAILED)?);
+        if name.is_none() && good.is_none() && failed.is_none() {
+            return Ok(None);
+        }
+        let map = name.as_ref().map_or(Ok(None), |name| map(&followed::object(name)));
+        let reading = Reading { map, good, failed };
+        Ok(Some(Followed::of(&reading, cluster, self.machine.systemd_resolved)))
+    }
+
     /// Reads a resource that is made of files; `None` where it is of another kind.
     pub fn observe(&self, resource: &Resource, readings: &Readings<'_, F>) -> Option<Result<Seen, ObserveError>> {
         Some(match &resource.want {
@@ -100,9 +122,10 @@ impl<F: FileSystem> Local<F> {
             Want::Present(Spec::Certificate(spec)) => readings.certificate(spec),
             Want::Present(Spec::Kubeconfig(spec)) => readings.kubeconfig(spec),
             Want::Present(Spec::Tokens(spec)) => self.tokens(spec),
-            Want::Absent(Target::File(path)) => self.file(path),
-            Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_))
-            | Want::Absent(Target::Object(_)) => return None,
+            Want::Absent(target) | Want::Theirs { target, .. } => self.file(target.path()?),
+            Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_)) => {
+                return None;
+            }
         })
     }
 

@@ -36,7 +36,9 @@ impl<F: FileSystem> Sandbox<F> {
 
     fn observe_one(&self, resource: &Resource, readings: &Readings<'_, F>) -> Result<Seen, ObserveError> {
         match &resource.want {
-            Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) => self.object(object),
+            Want::Present(Spec::Object(object))
+            | Want::Absent(Target::Object(object))
+            | Want::Theirs { target: Target::Object(object), .. } => self.object(object),
             _ => self.local.observe(resource, readings).unwrap_or(Ok(Seen::Absent)),
         }
     }
@@ -83,7 +85,13 @@ impl<F: FileSystem> Sandbox<F> {
 
 impl<F: FileSystem> Host for Sandbox<F> {
     fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
-        self.local.facts(cluster)
+        let map = |wanted: &Value| match self.object(wanted) {
+            Ok(Seen::Absent) => Ok(None),
+            Ok(Seen::Object(Some(map))) => Ok(Some(map)),
+            Ok(_) => Err("it is no object".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(Facts { followed: self.local.followed(cluster, map)?, ..self.local.facts(cluster)? })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
@@ -106,7 +114,9 @@ impl<F: FileSystem> Host for Sandbox<F> {
                 }
             },
             Want::Absent(Target::File(path)) => self.local.remove(path),
+            Want::Absent(Target::Written(spec)) => self.local.remove(&spec.path),
             Want::Absent(Target::Object(object)) => self.local.remove(&object_path(object)),
+            Want::Theirs { .. } => Ok(()),
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) fn effect(resource: &Resource, seen: &Seen, verdict: &Verdict) -> Eff
         Want::Present(Spec::Object(_)) | Want::Absent(Target::Object(_)) => Effect::Api,
         Want::Present(Spec::Unit(_)) => Effect::RestartKubelet,
         Want::Present(Spec::StaticPod(spec)) if restarts(verdict) => Effect::Restart(spec.gate.pod.component),
-        Want::Present(_) | Want::Absent(_) => Effect::None,
+        Want::Present(_) | Want::Absent(_) | Want::Theirs { .. } => Effect::None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{Id, Resource, Spec, Want};
+use super::{Id, Resource, Spec, Trial, Want};
 
 /// Everything that is wanted, in an order that a person can read: what others need comes first.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,10 @@ pub struct Desired {
     pub waiting: Vec<Waiting>,
     /// What the configuration wants, and what was tried before and given up: what is wanted in its place is among the resources.
     pub given_up: Vec<GivenUp>,
+    /// Resources that an earlier configuration wanted, and this one no longer names.
+    pub former: BTreeSet<Id>,
+    /// What is tried, and given up where it does no good.
+    pub trial: Option<Trial>,
 }
 
 /// A change that did not work, and is not tried again.
@@ -63,7 +67,7 @@ impl Desired {
             }
         }
         let resources = self.resources.iter().filter(|resource| part.contains(&resource.id)).cloned().collect();
-        Self { resources, waiting: self.waiting.clone(), given_up: self.given_up.clone() }
+        Self { resources, ..self.clone() }
     }
 
     /// Adds a resource.
@@ -76,6 +80,8 @@ impl Desired {
         self.resources.extend(other.resources);
         self.waiting.extend(other.waiting);
         self.given_up.extend(other.given_up);
+        self.former.extend(other.former);
+        self.trial = self.trial.take().or(other.trial);
     }
 }
 

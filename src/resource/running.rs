@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Content, Id};
+
 /// A container image.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
@@ -29,6 +31,8 @@ pub struct GateSpec {
     pub condition: Condition,
     /// How long it may take once what it needs is there.
     pub timeout: Duration,
+    /// It is waited for only where something has to be done that needs it.
+    pub on_demand: bool,
 }
 
 /// What has to hold of what runs.
@@ -45,6 +49,8 @@ pub enum Condition {
     StaticPod(StaticPodSpec),
     /// A static Pod's container runs as its manifest says; whether it is healthy does not count.
     Started(StaticPodSpec),
+    /// The kubelet has run for some time, and is well, with what a file of its says.
+    Kubelet(KubeletSpec),
     /// The kubelet has made its Node.
     Node(String),
     /// A workload's Pods are ready: `Deployment` or `DaemonSet`, in `kube-system`.
@@ -54,6 +60,19 @@ pub enum Condition {
         /// Its name.
         name: String,
     },
+}
+
+/// A kubelet, as it has to run.
+#[derive(Clone, Debug)]
+pub struct KubeletSpec {
+    /// Its unit.
+    pub unit: String,
+    /// Its configuration: a path, and what is in that file.
+    pub configuration: (String, Content),
+    /// Where it tells of its health.
+    pub health: String,
+    /// How long it has to have run.
+    pub steady: Duration,
 }
 
 /// A static Pod of one container, as it has to run.
@@ -95,7 +114,7 @@ impl PodGate {
     /// The same as a condition to wait for.
     #[must_use]
     pub fn to_gate(&self) -> GateSpec {
-        GateSpec { condition: Condition::StaticPod(self.pod.clone()), timeout: self.timeout }
+        GateSpec { condition: Condition::StaticPod(self.pod.clone()), timeout: self.timeout, on_demand: false }
     }
 }
 
@@ -119,4 +138,17 @@ pub enum Rollout {
     Unfinished,
     /// It was given up, and the configuration no longer wants it.
     Obsolete,
+}
+
+/// A change that shows only by what comes of it whether it is good.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The file that it is in.
+    pub file: Id,
+    /// What has to hold with it.
+    pub gate: Id,
+    /// How long that may take from when the file was written.
+    pub timeout: Duration,
+    /// The record that has the change given up: its path, and its first line. The others say why.
+    pub failed: (&'static str, String),
 }

@@ -53,7 +53,7 @@ pub fn part(phase: &str, id: &str) -> &'static str {
         ("gate" | "pod", "kube-controller-manager") => return "kube-controller-manager",
         ("gate" | "pod", "kube-scheduler") => return "kube-scheduler",
         ("gate", "node") => return "node",
-        ("gate" | "unit", "kubelet" | "kubelet.service") => return "kubelet",
+        ("gate" | "unit", "kubelet" | "kubelet-steady" | "kubelet.service") => return "kubelet",
         ("directory", _) => return "folders",
         _ => {}
     }

@@ -238,6 +238,8 @@ fn components(looked: &Looked<'_>, before: &[Component], now: Moment) -> Vec<Com
     let mut components: Vec<Component> = Vec::new();
     for resource in &looked.desired.resources {
         let image = match &resource.want {
+            // Whoever waits for it looks; nothing tells of it.
+            Want::Present(Spec::Gate(gate)) if gate.on_demand => continue,
             Want::Present(Spec::Gate(gate)) => match &gate.condition {
                 Condition::StaticPod(pod) => Some(pod.image.clone()),
                 _ => None,

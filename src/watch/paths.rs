@@ -93,12 +93,17 @@ pub fn of(resource: &Resource, sandbox: bool) -> Vec<String> {
             [&spec.path].into_iter().chain(spec.rotated.as_ref().map(|rotated| &rotated.path)).cloned().collect()
         }
         Want::Present(Spec::Tokens(spec)) => vec![spec.path.clone()],
-        Want::Absent(Target::File(path)) => vec![path.clone()],
-        Want::Present(Spec::Object(object)) | Want::Absent(Target::Object(object)) if sandbox => {
+        Want::Present(Spec::Object(object))
+        | Want::Absent(Target::Object(object))
+        | Want::Theirs { target: Target::Object(object), .. }
+            if sandbox =>
+        {
             vec![object_path(object)]
         }
         Want::Present(Spec::Object(_) | Spec::Image(_) | Spec::Unit(_) | Spec::StaticPod(_) | Spec::Gate(_))
-        | Want::Absent(Target::Object(_)) => Vec::new(),
+        | Want::Absent(Target::Object(_))
+        | Want::Theirs { target: Target::Object(_), .. } => Vec::new(),
+        Want::Absent(target) | Want::Theirs { target, .. } => target.path().map(str::to_owned).into_iter().collect(),
     }
 }
 

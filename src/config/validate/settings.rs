@@ -9,16 +9,21 @@ use serde_json::Value;
 use super::super::duration::GoDuration;
 use super::super::kubeadm::v1beta4::Timeouts as WrittenTimeouts;
 use super::super::planekeeper::{
-    DnsType, DriftPolicy as Policy, DriftRule as WrittenRule, FilePermissions, PlanekeeperConfiguration, WhenEnded,
+    DnsType, DriftPolicy as Policy, DriftRule as WrittenRule, DynamicKubeletConfig, FilePermissions,
+    PlanekeeperConfiguration, WhenEnded,
 };
 use super::super::report::Report;
-use super::super::{audit, words};
+use super::super::{audit, syntax, words};
+use super::note;
 use crate::cluster::{
     Audit, DnsKind, DriftPolicy, DriftRule, FileModes, RenewBefore, STATUS_ADDRESS, Settings, Timeouts,
 };
 use crate::facts::Machine;
 
 const KIND: &str = "PlanekeeperConfiguration";
+/// Other `ConfigMap`s of `kube-system` that are wanted or used.
+const KEPT_CONFIG_MAPS: [&str; 5] =
+    ["kubeadm-config", "coredns", "kube-dns", "kube-proxy", "extension-apiserver-authentication"];
 
 /// planekeeper's own settings.
 pub fn check(
@@ -48,6 +53,7 @@ pub fn check(
             FilePermissions::Kubeadm => FileModes::Kubeadm,
             FilePermissions::CIS => FileModes::Cis,
         },
+        kubelet_config_map: kubelet_config_map(&written.dynamic_kubelet_config, report),
         proxy_environment: written.proxy_environment.clone(),
         renew_ended_tokens: written.bootstrap_tokens.when_ended == WhenEnded::Renew,
         status_address: status_address(written.status.address.as_deref(), report),
@@ -93,6 +99,25 @@ pub const fn dns_kind(written: DnsType) -> DnsKind {
         DnsType::CoreDNS => DnsKind::CoreDns,
         DnsType::KubeDNS => DnsKind::KubeDns,
     }
+}
+
+/// The name is checked even where nobody follows it: it would be wrong later.
+fn kubelet_config_map(written: &DynamicKubeletConfig, report: &mut Report) -> Option<String> {
+    let field = format!("{KIND}.dynamicKubeletConfig.configMap");
+    note(report, &field, syntax::dns_subdomain(&written.config_map));
+    if KEPT_CONFIG_MAPS.contains(&written.config_map.as_str()) {
+        let message = format!("{:?} is for something else in every cluster: write another name", written.config_map);
+        report.error(&field, message);
+    }
+    let kubelet = "KubeletConfiguration";
+    if written.enabled && report.lines.0.contains_key(kubelet) {
+        let name = &written.config_map;
+        let message = format!(
+            "counts until there is a ConfigMap kube-system/{name}, which the kubelet follows: change that then"
+        );
+        report.warn(kubelet, message);
+    }
+    written.enabled.then(|| written.config_map.clone())
 }
 
 /// Whoever can reach the address can read the status, and nobody is asked who they are: so it is of this host alone.

@@ -122,7 +122,7 @@ fn the_kubelet_has_its_time_to_renew_its_certificate_before_a_person_is_asked() 
     };
     assert!(told(true, YEAR - YEAR / 10).unwrap().contains("CertificateSigningRequest"));
     assert_eq!(told(true, YEAR - YEAR / 10 - 1), None);
-    assert!(!told(false, YEAR - YEAR / 3).unwrap().contains("CertificateSigningRequest"));
+    assert!(!told(false, YEAR - 86_400 / 3).unwrap().contains("CertificateSigningRequest"));
 }
 
 #[test]

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::diff;
 use crate::host::chain;
 use crate::host::cri::ContainerSeen;
 use crate::host::live::Live;
+use crate::host::machine;
 use crate::host::probe::probe;
-use crate::resource::{Condition, Id, StaticPodSpec};
+use crate::observed::Seen;
+use crate::resource::{Condition, Id, KubeletSpec, StaticPodSpec, UnitSpec};
+use crate::verdict::Verdict;
 
 /// What was answered. What nobody wanted to know is not in it.
 pub(super) struct Answers {
@@ -20,6 +24,8 @@ pub(super) struct Answers {
     pub servers: BTreeMap<String, Result<(), String>>,
     /// What the API server of this host says.
     pub api: ApiSaid,
+    /// Whether the kubelet runs as it has to, whatever it says of its health.
+    pub kubelet: Result<(), String>,
 }
 
 /// What the API server of this host says.
@@ -52,6 +58,10 @@ impl Live {
             let ready =
                 (!servers.is_empty()).then(|| scope.spawn(|| servers.iter().map(|url| self.ready_at(url)).collect()));
             let api = self.ask_api(conditions, objects, whole);
+            let kubelet = conditions.iter().find_map(|condition| match condition {
+                Condition::Kubelet(spec) => Some(self.kubelet_runs(spec)),
+                _ => None,
+            });
             let named = |names: &[&str], results: Vec<Result<(), String>>| {
                 names.iter().map(|name| (*name).to_owned()).zip(results).collect()
             };
@@ -63,6 +73,7 @@ impl Live {
                 urls: named(&urls, join(probed)),
                 servers: named(&servers, join(ready)),
                 api,
+                kubelet: kubelet.unwrap_or_else(|| Err(NOT_ASKED.to_owned())),
             }
         })
     }
@@ -74,6 +85,29 @@ impl Live {
             return Containers(Ok(Vec::new()));
         }
         Containers(self.cri.containers("kube-system", &names).map_err(|error| chain(&error)))
+    }
+
+    /// The kubelet has run for long enough since its file became what it has to be.
+    fn kubelet_runs(&self, spec: &KubeletSpec) -> Result<(), String> {
+        let (path, wanted) = &spec.configuration;
+        let differs = |text: String| !diff::file::differences(wanted, text.as_bytes()).is_empty();
+        if self.local.read_text(path).map_err(|error| error.to_string())?.is_none_or(differs) {
+            return Err(format!("{path} is not what it has to run with yet"));
+        }
+        let unit = UnitSpec { name: spec.unit.clone(), reads: vec![path.clone()] };
+        let Seen::Unit(seen) = self.unit(&unit).map_err(|error| error.to_string())? else {
+            return Err("it is not installed".to_owned());
+        };
+        seen.active.clone()?;
+        if diff::unit::judge(&seen) != Verdict::Same {
+            return Err(format!("it started before {path} changed"));
+        }
+        let started = seen.started.map_or(i64::MAX, |at| i64::try_from(at / 1_000_000).unwrap_or(i64::MAX));
+        let ran = machine::now().saturating_sub(started);
+        if ran < i64::try_from(spec.steady.as_secs()).unwrap_or(i64::MAX) {
+            return Err(format!("it has run for {} of {} s", ran.max(0), spec.steady.as_secs()));
+        }
+        Ok(())
     }
 
     fn ready_at(&self, url: &str) -> Result<(), String> {
@@ -137,6 +171,7 @@ impl Condition {
         match self {
             Self::Url(url) => Some(url),
             Self::StaticPod(pod) => pod.health.as_deref(),
+            Self::Kubelet(spec) => Some(&spec.health),
             _ => None,
         }
     }

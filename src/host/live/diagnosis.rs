@@ -16,7 +16,7 @@ impl Live {
     pub(super) fn diagnose(&self, spec: &GateSpec, waited: Duration, why: &str) -> String {
         let more = match &spec.condition {
             Condition::StaticPod(pod) | Condition::Started(pod) => self.of_pod(pod),
-            Condition::Url(_) | Condition::Node(_) => of_kubelet(),
+            Condition::Url(_) | Condition::Kubelet(_) | Condition::Node(_) => of_kubelet(),
             Condition::ApiAnswers(_) => "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned(),
             Condition::ApiReady(_) => "; see: kubectl -n kube-system logs daemonset/kube-proxy".to_owned(),
             Condition::RolledOut { kind, name } => {

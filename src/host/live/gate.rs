@@ -73,6 +73,10 @@ impl Answers {
                 pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))
             }
             Condition::Started(pod) => started(pod, &self.containers),
+            Condition::Kubelet(spec) => {
+                self.kubelet.clone()?;
+                said(&self.urls, &spec.health)
+            }
             Condition::Node(_) => self.there(condition).map(drop),
             Condition::RolledOut { .. } => rolled_out(self.there(condition)?),
         }

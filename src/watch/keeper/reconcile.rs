@@ -155,6 +155,10 @@ impl Keeper<'_> {
         let report = report?;
         if !same && report.as_ref().is_some_and(Report::converged) {
             host.keep(record::PATH, &version.text).map_err(|error| error.chain())?;
+            for kept in report.iter().flat_map(|report| &report.left.kept) {
+                let message = format!("{}: {}", kept.id, kept.reason);
+                self.log.tell(Level::Info, "Stays", &message, &[("resource", json!(kept.id.0))]);
+            }
         }
         Ok(report)
     }
