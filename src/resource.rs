@@ -15,7 +15,9 @@ use crate::facts::Owner;
 
 mod running;
 
-pub use running::{Condition, GateSpec, ImageSpec, Lease, PodGate, Rollout, RunningSpec, StaticPodSpec, UnitSpec};
+pub use running::{
+    Condition, GateSpec, ImageSpec, Lease, PodGate, Rollout, RunningSpec, SelfHostedSpec, StaticPodSpec, UnitSpec,
+};
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

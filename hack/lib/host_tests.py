@@ -95,10 +95,12 @@ def tests():
     import tests_preflight
     import tests_reset
     import tests_rollout
+    import tests_self_hosting
     import tests_watch
     import tests_way_up
     modules = (
-        tests_kill, tests_rollout, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_watch,
+        tests_kill, tests_rollout, tests_self_hosting, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset,
+        tests_watch,
     )
     return {name: function for module in modules for name, function in module.TESTS.items()}
 

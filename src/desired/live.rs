@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::desired::{directories, kubeconfig, node, pki, running};
+use crate::desired::{directories, kubeconfig, node, pki, running, self_hosting};
 use crate::facts::Facts;
 use crate::images;
 use crate::resource::{
-    Condition, Desired, Effect, GateSpec, Id, ImageSpec, Resource, Spec, StaticPodSpec, Target, UnitSpec, Want,
+    Condition, Desired, Effect, GateSpec, Id, ImageSpec, Resource, SelfHostedSpec, Spec, StaticPodSpec, Target,
+    UnitSpec, Want,
 };
 
 use super::rbac::{cluster_role_binding, group};
@@ -33,7 +34,11 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     running::give_up(facts, &mut desired);
     let pods: Vec<(Id, StaticPodSpec)> =
         desired.resources.iter().filter_map(|resource| running::static_pod(cluster, resource)).collect();
+    let hosted = self_hosting::hosted(cluster, &desired);
     for resource in &mut desired.resources {
+        if let Some((_, spec)) = hosted.iter().find(|(id, _)| *id == resource.id) {
+            resource.needs.extend(Some(Id::image(&spec.pod.image)).filter(|image| known.contains(image)));
+        }
         if let Some((_, pod)) = pods.iter().find(|(id, _)| *id == resource.id) {
             // The kubelet would pull it too, with nobody to tell of it.
             resource.needs.extend(Some(Id::image(&pod.image)).filter(|image| known.contains(image)));
@@ -50,8 +55,10 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     let unit = unit(&desired);
     let running = running::running(cluster, facts, &mut desired, &pods);
     let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
-    let gates = gates(cluster, &pods);
-    desired.resources = resources.chain([unit]).chain(gates).chain(running).chain([admins()]).collect();
+    let gates = gates(cluster, &pods, &hosted);
+    let self_hosted = self_hosting::gates(cluster, facts, &pods, &hosted);
+    desired.resources =
+        resources.chain([unit]).chain(gates).chain(self_hosted).chain(running).chain([admins()]).collect();
     if facts.await_addons {
         await_addons(cluster, &mut desired);
     }
@@ -129,7 +136,7 @@ fn api() -> Id {
     Id::gate("api")
 }
 
-fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
+fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)], hosted: &[(Id, SelfHostedSpec)]) -> Vec<Resource> {
     let timeouts = &cluster.timeouts;
     let gate = |name: &str, needs: Vec<Id>, condition, timeout| {
         Resource::present(Id::gate(name), WAIT, needs, Spec::Gate(GateSpec { condition, timeout }))
@@ -146,7 +153,8 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)]) -> Vec<Resource> {
     let administrators = [kubeconfig::NAMES[0], kubeconfig::NAMES[1]].map(Id::kubeconfig);
     let needs = running(&[ETCD, "kube-apiserver"]).into_iter().chain(administrators).collect();
     let pod = pods.iter().find(|(_, pod)| pod.component == "kube-apiserver").map(|(_, pod)| pod.clone());
-    gates.push(gate("api", needs, Condition::ApiAnswers(pod), health));
+    let answers = self_hosting::answers(hosted).unwrap_or(Condition::ApiAnswers(pod));
+    gates.push(gate("api", needs, answers, health));
     for (_, pod) in pods {
         if pod.component == ETCD {
             gates.push(gate(ETCD_STARTED, running(&[ETCD]), Condition::Started(pod.clone()), health));
@@ -182,6 +190,8 @@ fn await_addons(cluster: &Cluster, desired: &mut Desired) {
 /// control plane, which is a Pod that the same kubelet starts.
 fn addon(cluster: &Cluster, resource: &Resource) -> Option<Resource> {
     let Want::Present(Spec::Object(object)) = &resource.want else { return None };
+    // What the control plane itself runs in is waited for in any case.
+    let _ = resource.phase.strip_prefix("addon/")?;
     let kind = object["kind"].as_str().filter(|kind| ["Deployment", "DaemonSet"].contains(kind))?.to_owned();
     let name = object.pointer("/metadata/name")?.as_str()?.to_owned();
     let id = Id::gate(&name);

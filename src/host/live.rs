@@ -5,6 +5,7 @@ mod clock;
 mod diagnosis;
 mod gate;
 mod running;
+mod self_hosted;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use crate::cluster::{CertificateKey, Cluster, Etcd};
+use crate::cluster::{CertificateKey, Cluster, Etcd, Hosting};
 use crate::desired::bootstrap_token::secret_of;
 use crate::desired::live::KUBELET;
 use crate::desired::{kubeconfig, static_pod};
@@ -68,6 +69,8 @@ struct Reach {
     server: String,
     /// Where etcd keeps its data, if it is this host's.
     etcd_data: Option<String>,
+    /// The control plane hosts itself, or is to.
+    self_hosted: bool,
     /// `timeouts.kubernetesAPICall`.
     api_call: Duration,
 }
@@ -86,6 +89,7 @@ impl Live {
                 Etcd::Local(etcd) => Some(etcd.data_dir.clone()),
                 Etcd::External(_) => None,
             },
+            self_hosted: cluster.settings.hosting == Hosting::SelfHosted,
             api_call: cluster.timeouts.kubernetes_api_call,
         };
         Ok(Self {
@@ -103,11 +107,12 @@ impl Live {
         })
     }
 
-    /// Tells of changes from now on: of the kubelet's unit, and of the objects that were last observed.
+    /// Tells of changes from now on: of the kubelet's unit, of self-hosted components that end, and of the objects that were last observed.
     #[must_use]
     pub fn listening(self, listener: Listener) -> Self {
         let unit = Arc::clone(&listener);
         self.systemd.listen(KUBELET, move || unit(Change::Unit(KUBELET.to_owned())));
+        self.listen_to_containers(&listener);
         Self { listener: Some(listener), ..self }
     }
 
@@ -301,7 +306,8 @@ impl Host for Live {
         let adopted = origin::adopted(origin, manifest.is_some());
         let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
         let rollouts = rollout::records(|path| self.local.read_text(path))?;
-        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, rollouts, ..facts })
+        let hosting = self.hosting(cluster)?;
+        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, hosting, rollouts, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {

@@ -2,11 +2,12 @@
 //!
 //! What a folder cannot have is out of scope: services, images, running Pods. Everything else is what a live host has.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::desired::bootstrap_token::secret_of;
-use crate::facts::{Facts, IssuedToken};
+use crate::desired::self_hosting::{COMPONENTS, name};
+use crate::facts::{Facts, HostingFacts, IssuedToken};
 use crate::host::files::{FileSystem, Look, parent};
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
@@ -82,7 +83,15 @@ impl<F: FileSystem> Sandbox<F> {
 
 impl<F: FileSystem> Host for Sandbox<F> {
     fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
-        self.local.facts(cluster)
+        // Nothing runs in a folder; what is left of another hosting is there as objects.
+        let there = |component: &&str| {
+            let path = object_path(
+                &json!({"kind": "DaemonSet", "metadata": {"namespace": "kube-system", "name": name(component)}}),
+            );
+            self.files().look(&path).is_ok_and(|look| look != Look::Absent)
+        };
+        let hosting = HostingFacts { daemon_sets: COMPONENTS.iter().any(there), ..HostingFacts::default() };
+        Ok(Facts { hosting, ..self.local.facts(cluster)? })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {

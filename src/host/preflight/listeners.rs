@@ -30,12 +30,21 @@ impl Listeners {
             return Ok(Vec::new());
         }
         let sockets = self.sockets.get_or_init(read_all).as_ref().map_err(Clone::clone)?;
-        let listener = |socket: &Socket| {
-            let holders = self.holders.get_or_init(|| holders(sockets));
-            Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() }
-        };
-        Ok(sockets.iter().filter(|socket| socket.port == port).map(listener).collect())
+        let found = listeners(port, sockets, &|sockets| self.holders.get_or_init(|| holders(sockets)).clone());
+        if found.iter().all(|listener| listener.process.is_some()) {
+            return Ok(found);
+        }
+        // A server that was about to end has let go of its socket meanwhile.
+        Ok(listeners(port, &read_all()?, &holders))
     }
+}
+
+fn listeners(port: u16, sockets: &[Socket], holders: &dyn Fn(&[Socket]) -> BTreeMap<u64, Process>) -> Vec<Listener> {
+    let mine: Vec<&Socket> = sockets.iter().filter(|socket| socket.port == port).collect();
+    let holders = if mine.is_empty() { BTreeMap::new() } else { holders(sockets) };
+    let listener =
+        |socket: &&Socket| Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() };
+    mine.iter().map(listener).collect()
 }
 
 /// Nothing listens on a port at any address. The kernel can say so by itself; its tables cost a walk through its room for connections, which
