@@ -23,7 +23,7 @@ pub use certificate_key::CertificateKey;
 #[cfg(test)]
 pub(crate) use fixture::fixture;
 pub use lines::{Lines, Location};
-pub use settings::{DriftPolicy, DriftRule, FileModes, RenewBefore, STATUS_ADDRESS, Settings};
+pub use settings::{DriftPolicy, DriftRule, FileModes, Hosting, RenewBefore, STATUS_ADDRESS, Settings};
 
 /// What one host's control plane should be.
 #[derive(Clone, Debug)]

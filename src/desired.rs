@@ -24,6 +24,7 @@ pub mod pki;
 pub mod rbac;
 pub mod running;
 pub mod scheduler;
+pub mod self_hosting;
 pub mod static_pod;
 pub mod upload_certs;
 pub mod upload_config;
@@ -59,6 +60,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     for component in components {
         desired.extend(component(cluster, facts));
     }
+    let desired = self_hosting::complete(cluster, facts, desired);
     skip_phases(cluster, live::complete(cluster, facts, desired))
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::Cluster;
 use crate::desired::{self, former, patched};
 use crate::facts::Facts;
-use crate::host::{ApplyError, Host};
+use crate::host::{ApplyError, Host, Overtaken};
 use crate::observed::{ObserveError, Observed};
 use crate::plan::{self, Action, Held, Plan, Previous, Step};
 use crate::resource::{Desired, Id};
@@ -253,7 +253,10 @@ pub fn reconcile_with<H: Host + ?Sized>(
         }
         report.failed = outcome.failed;
         for failed in &report.failed {
-            if pass.plan.steps.iter().any(|step| step.id == failed.id && step.action == Action::Wait) {
+            if failed.error.source.is::<Overtaken>() {
+                // The next look wants something else.
+                further = true;
+            } else if pass.plan.steps.iter().any(|step| step.id == failed.id && step.action == Action::Wait) {
                 in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
             }
         }

@@ -31,6 +31,8 @@ pub struct Facts {
     pub hostname: String,
     /// Seconds since 1970.
     pub now: i64,
+    /// What of a self-hosted control plane runs here, and the manifests of static Pods that there are.
+    pub hosting: HostingFacts,
     /// The owner that files of the host have: 0:0 on a live host, in a sandbox whoever runs planekeeper.
     pub owner: Owner,
     /// Those of [`CA_FOLDERS`] that the host has.
@@ -58,6 +60,17 @@ impl Facts {
         let followed = self.followed.as_ref().filter(|followed| followed.moved())?.earlier();
         Some(Self { followed: Some(followed), ..self.clone() })
     }
+}
+
+/// Where components of the control plane run on this host: by their names, `kube-apiserver`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostingFacts {
+    /// Those of which there is a manifest of a static Pod.
+    pub manifests: BTreeSet<String>,
+    /// Those of which a container runs in a Pod of a `DaemonSet`, with the time since when the oldest one does: in seconds since 1970.
+    pub self_hosted: BTreeMap<String, i64>,
+    /// The cluster may have their `DaemonSet`s.
+    pub daemon_sets: bool,
 }
 
 /// Folders of CA certificates that kubeadm mounts into components where the host has them (its

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Etcd, Location, Version};
-use crate::desired::{arguments, pki};
+use crate::desired::{arguments, pki, self_hosting, static_pod};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Desired, Id, Issuer, Spec, Want};
 use crate::yaml;
@@ -207,10 +207,14 @@ impl Manifests<'_> {
     }
 }
 
+/// The Pod of a component: a static one, or the one that its `DaemonSet` makes.
 fn manifest(component: &str, observed: &Observed) -> Option<Rc<Value>> {
-    let id = Id::file(&format!("/etc/kubernetes/manifests/{component}.yaml"));
-    match observed.get(&id) {
-        Some(Ok(Seen::File(file))) => yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok().map(Rc::new),
+    let id = Id::file(&static_pod::path(component));
+    if let Some(Ok(Seen::File(file))) = observed.get(&id) {
+        return yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok().map(Rc::new);
+    }
+    match observed.get(&Id::object("DaemonSet", Some("kube-system"), &self_hosting::name(component))) {
+        Some(Ok(Seen::Object(Some(object)))) => object.pointer("/spec/template").cloned().map(Rc::new),
         _ => None,
     }
 }

@@ -78,6 +78,8 @@ pub enum Change {
     Object(Id),
     /// A systemd unit.
     Unit(String),
+    /// A container of a component has ended, and was not replaced at once.
+    Container(String),
 }
 
 /// Takes what has changed, from any thread.
@@ -121,6 +123,11 @@ impl ApplyError {
         chain(&*self.source)
     }
 }
+
+/// What was waited for does not come, since the host is no longer as it was when that was planned: another look is due.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Overtaken(pub String);
 
 /// An error and all that led to it, in one line.
 #[must_use]

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::cluster::{Cluster, Location};
+use crate::desired::self_hosting;
 use crate::diff::static_pod::{ROLLOUT, START};
 use crate::diff::{self, owned};
 use crate::facts::Facts;
@@ -124,6 +125,8 @@ pub enum Cause {
     Adoption,
     /// What runs is not what is there: it started before, or a change of it was broken off.
     Stale,
+    /// A component of a self-hosted control plane did not run by itself, or does again.
+    Recovery,
 }
 
 impl Cause {
@@ -137,6 +140,7 @@ impl Cause {
             Self::Version => "version",
             Self::Adoption => "adoption",
             Self::Stale => "stale",
+            Self::Recovery => "recovery",
         }
     }
 }
@@ -396,7 +400,8 @@ fn whole_cause(resource: &Resource, seen: &Seen, context: &Context<'_>) -> Cause
             if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want)
                 && diff::fields_between(&before.want, &resource.want).is_empty() =>
         {
-            Cause::Drift
+            let bytes = if let Seen::File(file) = seen { Some(file.bytes.as_slice()) } else { None };
+            if self_hosting::is_recovery(&resource.want, bytes) { Cause::Recovery } else { Cause::Drift }
         }
         _ => configured("", resource),
     }

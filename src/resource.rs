@@ -18,7 +18,8 @@ mod running;
 
 pub use list::{Desired, GivenUp, Waiting};
 pub use running::{
-    Condition, GateSpec, ImageSpec, KubeletSpec, Lease, PodGate, Rollout, RunningSpec, StaticPodSpec, Trial, UnitSpec,
+    Condition, GateSpec, ImageSpec, KubeletSpec, Lease, PodGate, Rollout, RunningSpec, SelfHostedSpec, StaticPodSpec,
+    Trial, UnitSpec,
 };
 
 /// A resource's stable name, the same in plans, logs, status and tests: `file:/etc/kubernetes/manifests/etcd.yaml`.

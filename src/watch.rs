@@ -44,6 +44,8 @@ pub enum Wake {
     Object(Id),
     /// A systemd unit.
     Unit(String),
+    /// A container of a component.
+    Container(String),
     /// Something may have happened that nobody told: events were lost, or a folder is watched only from now on.
     Missed,
     /// A certificate, kubeconfig or token is due.
@@ -65,6 +67,7 @@ impl fmt::Display for Wake {
             Self::File(path) => write!(f, "file:{path}"),
             Self::Object(id) => id.fmt(f),
             Self::Unit(name) => write!(f, "unit:{name}"),
+            Self::Container(name) => write!(f, "container:{name}"),
             Self::Missed => f.write_str("missed"),
             Self::Due => f.write_str("due"),
             Self::Retry => f.write_str("retry"),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use planekeeper::cluster::{Cluster, DnsKind, DriftPolicy, Etcd, FileModes, KeyAlgorithm, TokenEnd};
+use planekeeper::cluster::{Cluster, DnsKind, DriftPolicy, Etcd, FileModes, Hosting, KeyAlgorithm, TokenEnd};
 use planekeeper::config::{self, Loaded, PatchFile, Source};
 use planekeeper::facts::Machine;
 use planekeeper::problem::Problem;
@@ -470,5 +470,41 @@ proptest! {
         if let Ok(loaded) = load(&text) {
             let _ = config::print(&loaded);
         }
+    }
+}
+
+/// Fields below line 4 of a `ClusterConfiguration`, with which no control plane can host itself, and where they are.
+const NOT_SELF_HOSTED: &[(&str, &[(u64, &str)])] = &[
+    (
+        "apiServer: {extraArgs: [{name: permit-port-sharing, value: 'false'}]}",
+        &[(4, "ClusterConfiguration.apiServer.extraArgs[0]")],
+    ),
+    (
+        "controllerManager: {extraArgs: [{name: v, value: '2'}, {name: leader-elect, value: 'false'}]}",
+        &[(4, "ClusterConfiguration.controllerManager.extraArgs[1]")],
+    ),
+    (
+        "---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nskipPhases: [preflight, mark-control-plane]",
+        &[(7, "InitConfiguration.skipPhases[1]")],
+    ),
+    (
+        "---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nnodeRegistration:\n  kubeletExtraArgs:\n  - {name: node-ip, value: 198.51.100.1}",
+        &[(9, "InitConfiguration.nodeRegistration.kubeletExtraArgs[0]")],
+    ),
+];
+
+#[test]
+fn what_a_control_plane_cannot_host_itself_with_is_refused_and_is_no_mistake_of_static_pods() {
+    let hosting = |fields: &str, kind: &str| {
+        let text = with(&format!(
+            "{fields}\n---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: {kind}"
+        ));
+        load(&text).map(|loaded| loaded.cluster.settings.hosting)
+    };
+    assert_eq!(hosting("", "SelfHosted").unwrap(), Hosting::SelfHosted);
+    for (fields, want) in NOT_SELF_HOSTED {
+        let problems = hosting(fields, "SelfHosted").unwrap_err();
+        assert_eq!(lines_and_fields(&problems), *want, "{problems:#?}");
+        assert_eq!(hosting(fields, "StaticPods").unwrap(), Hosting::StaticPods);
     }
 }

@@ -104,11 +104,13 @@ def tests(more):
     import tests_preflight
     import tests_reset
     import tests_rollout
+    import tests_self_hosting
     import tests_watch
     import tests_way_up
     modules = (
-        tests_kill, tests_rollout, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset, tests_drift,
-        tests_gitops, tests_idle, tests_watch, tests_external_ca, tests_external_etcd, tests_families, tests_kubelet, tests_audit, tests_dns,
+        tests_kill, tests_rollout, tests_self_hosting, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset,
+        tests_drift, tests_gitops, tests_idle, tests_watch, tests_external_ca, tests_external_etcd, tests_families, tests_kubelet,
+        tests_audit, tests_dns,
     )
     found = {name: function for module in modules for name, function in module.TESTS.items()}
     if more:

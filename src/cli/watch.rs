@@ -43,6 +43,7 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
         told.wake(match change {
             Change::Object(id) => Wake::Object(id),
             Change::Unit(name) => Wake::Unit(name),
+            Change::Container(name) => Wake::Container(name),
         });
     });
     let log = log(arguments.log_format);

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     ApiEndpoint, BootstrapToken, Cluster, ComponentConfig, ControlPlaneComponent, Dns, DnsKind, Etcd, FileModes,
-    KeyAlgorithm, Lines, LocalEtcd, Networking, NodeRegistration, Settings, Taint, Timeouts, Token, TokenEnd, Version,
+    Hosting, KeyAlgorithm, Lines, LocalEtcd, Networking, NodeRegistration, Settings, Taint, Timeouts, Token, TokenEnd,
+    Version,
 };
 use crate::versions::release;
 
@@ -70,6 +71,7 @@ pub(crate) fn fixture() -> Cluster {
             renew_ended_tokens: false,
             status_address: None,
             publish_status: None,
+            hosting: Hosting::StaticPods,
         },
         lines: Lines::default(),
     }

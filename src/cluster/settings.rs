@@ -23,6 +23,17 @@ pub struct Settings {
     pub status_address: Option<SocketAddr>,
     /// The status is told of in the cluster; `None` is where planekeeper set it up, and not where it took it over.
     pub publish_status: Option<bool>,
+    /// Where the components of the control plane run.
+    pub hosting: Hosting,
+}
+
+/// Where the API server, the controller manager and the scheduler run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosting {
+    /// As static Pods.
+    StaticPods,
+    /// In Pods of `DaemonSet`s.
+    SelfHosted,
 }
 
 /// How long before its end a certificate is made anew.

@@ -8,10 +8,13 @@ use super::duration::GoDuration;
 use super::kubeadm::v1beta4::{self, ClusterConfiguration, InitConfiguration};
 use super::planekeeper::{self, PlanekeeperConfiguration};
 use super::report::Report;
-use super::validate::{certificates, component, endpoint, etcd, networking, node, phases, settings, tokens, version};
+use super::validate::{
+    certificates, component, endpoint, etcd, networking, node, phases, self_hosting, settings, tokens, version,
+};
 use super::{Loaded, PatchFile, components, patches, syntax};
 use crate::cluster::{
-    ApiEndpoint, Cluster, ComponentConfig, ControlPlaneComponent, Dns, Etcd, Networking, NodeRegistration, Version,
+    ApiEndpoint, Cluster, ComponentConfig, ControlPlaneComponent, Dns, Etcd, Hosting, Networking, NodeRegistration,
+    Version,
 };
 use crate::facts::Machine;
 use crate::problem::Problem;
@@ -104,6 +107,15 @@ impl Written {
         let certificate_key = certificates::check_key(&self.init.certificate_key, report);
         let bootstrap_tokens = tokens::check(&self.init.bootstrap_tokens, report);
         let skip_phases = phases::check(&self.init.skip_phases, report);
+        if settings.hosting == Hosting::SelfHosted {
+            let components = [
+                ("apiServer", &parts.api_server),
+                ("controllerManager", &parts.controller_manager),
+                ("scheduler", &parts.scheduler),
+            ];
+            let address = parts.endpoint.map(|endpoint| endpoint.address);
+            self_hosting::check(components, &parts.node, address, &self.init.skip_phases, report);
+        }
         // kubeadm uploads an add-on that it was told to skip as one that is disabled.
         let skipped = |addon: &str| skip_phases.contains("addon") || skip_phases.contains(addon);
         self.cluster.dns.disabled |= skipped("addon/coredns");

@@ -34,6 +34,8 @@ pub struct PlanekeeperConfiguration {
     pub bootstrap_tokens: BootstrapTokens,
     /// How `planekeeper watch` tells how the control plane stands.
     pub status: Status,
+    /// Where the API server, the controller manager and the scheduler run; etcd is a static Pod in any case.
+    pub control_plane_hosting: ControlPlaneHosting,
 }
 
 /// What to do about drift.
@@ -153,6 +155,16 @@ pub enum WhenEnded {
     Leave,
     /// Give it another life.
     Renew,
+}
+
+/// Where the components of the control plane run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ControlPlaneHosting {
+    /// As static Pods, which the kubelet runs by itself.
+    #[default]
+    StaticPods,
+    /// In Pods of `DaemonSet`s of the cluster that they make up. A static Pod helps out where a component does not run.
+    SelfHosted,
 }
 
 /// How `planekeeper watch` is seen.

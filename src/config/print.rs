@@ -9,7 +9,7 @@ use super::documents::{DocumentKind, Documents};
 use super::duration::GoDuration;
 use super::kubeadm::v1beta4;
 use super::{Loaded, planekeeper};
-use crate::cluster::{Cluster, DnsKind, DriftPolicy, FileModes, RenewBefore, Taint, TokenEnd};
+use crate::cluster::{Cluster, DnsKind, DriftPolicy, FileModes, Hosting, RenewBefore, Taint, TokenEnd};
 use crate::problem::Problem;
 
 /// The complete effective configuration: every document, with all defaults. It can be shown to others: of a token only the
@@ -171,6 +171,7 @@ fn settings(cluster: &Cluster) -> Value {
         "filePermissions": if settings.file_modes == FileModes::Cis { "CIS" } else { "Kubeadm" },
         "proxyEnvironment": settings.proxy_environment,
         "status": status,
+        "controlPlaneHosting": if settings.hosting == Hosting::SelfHosted { "SelfHosted" } else { "StaticPods" },
         "bootstrapTokens": { "whenEnded": if settings.renew_ended_tokens { "Renew" } else { "Leave" } },
     });
     with_header(&value, planekeeper::API_VERSION, "PlanekeeperConfiguration")

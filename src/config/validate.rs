@@ -8,6 +8,7 @@ pub mod etcd;
 pub mod networking;
 pub mod node;
 pub mod phases;
+pub mod self_hosting;
 pub mod settings;
 pub mod tokens;
 pub mod version;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::desired::{directories, kubeconfig, kubelet, node, pki, running};
+use crate::desired::{directories, kubeconfig, kubelet, node, pki, running, self_hosting};
 use crate::facts::Facts;
 use crate::images;
 use crate::resource::{
-    Condition, Content, Desired, Effect, FileSpec, GateSpec, Id, ImageSpec, KubeletSpec, Resource, Spec, StaticPodSpec,
-    Target, UnitSpec, Want,
+    Condition, Content, Desired, Effect, FileSpec, GateSpec, Id, ImageSpec, KubeletSpec, Resource, SelfHostedSpec,
+    Spec, StaticPodSpec, Target, UnitSpec, Want,
 };
 
 use super::rbac::{cluster_role_binding, group};
@@ -40,7 +40,11 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     running::give_up(facts, &mut desired);
     let pods: Vec<(Id, StaticPodSpec)> =
         desired.resources.iter().filter_map(|resource| running::static_pod(cluster, resource)).collect();
+    let hosted = self_hosting::hosted(cluster, &desired);
     for resource in &mut desired.resources {
+        if let Some((_, spec)) = hosted.iter().find(|(id, _)| *id == resource.id) {
+            resource.needs.extend(Some(Id::image(&spec.pod.image)).filter(|image| known.contains(image)));
+        }
         if let Some((_, pod)) = pods.iter().find(|(id, _)| *id == resource.id) {
             // The kubelet would pull it too, with nobody to tell of it.
             resource.needs.extend(Some(Id::image(&pod.image)).filter(|image| known.contains(image)));
@@ -56,9 +60,11 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     }
     let unit = unit(&desired);
     let running = running::running(cluster, facts, &mut desired, &pods);
-    let gates = gates(cluster, &pods, &kubelet_configuration(&desired), desired.trial.is_some());
+    let gates = gates(cluster, &pods, &hosted, &kubelet_configuration(&desired), desired.trial.is_some());
     let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
-    desired.resources = resources.chain([unit]).chain(gates).chain(running).chain([admins()]).collect();
+    let self_hosted = self_hosting::gates(cluster, facts, &pods, &hosted);
+    desired.resources =
+        resources.chain([unit]).chain(gates).chain(self_hosted).chain(running).chain([admins()]).collect();
     addons(cluster, &mut desired, facts.await_addons);
     desired.resources = in_order(std::mem::take(&mut desired.resources));
     desired
@@ -134,7 +140,13 @@ fn api() -> Id {
     Id::gate("api")
 }
 
-fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)], configuration: &Value, tried: bool) -> Vec<Resource> {
+fn gates(
+    cluster: &Cluster,
+    pods: &[(Id, StaticPodSpec)],
+    hosted: &[(Id, SelfHostedSpec)],
+    configuration: &Value,
+    tried: bool,
+) -> Vec<Resource> {
     let timeouts = &cluster.timeouts;
     let gate = |name: &str, needs: Vec<Id>, condition, timeout| {
         Resource::present(Id::gate(name), WAIT, needs, Spec::Gate(GateSpec { condition, timeout, on_demand: false }))
@@ -161,7 +173,8 @@ fn gates(cluster: &Cluster, pods: &[(Id, StaticPodSpec)], configuration: &Value,
     let administrators = [kubeconfig::NAMES[0], kubeconfig::NAMES[1]].map(Id::kubeconfig);
     let needs = running(&[ETCD, "kube-apiserver"]).into_iter().chain(administrators).collect();
     let pod = pods.iter().find(|(_, pod)| pod.component == "kube-apiserver").map(|(_, pod)| pod.clone());
-    gates.push(gate("api", needs, Condition::ApiAnswers(pod), health));
+    let answers = self_hosting::answers(hosted).unwrap_or(Condition::ApiAnswers(pod));
+    gates.push(gate("api", needs, answers, health));
     for (_, pod) in pods {
         if pod.component == ETCD {
             gates.push(gate(ETCD_STARTED, running(&[ETCD]), Condition::Started(pod.clone()), health));
@@ -214,6 +227,8 @@ fn route_first(cluster: &Cluster, desired: &mut Desired, gates: &mut Vec<Resourc
 /// control plane, which is a Pod that the same kubelet starts.
 fn addon(cluster: &Cluster, resource: &Resource, awaited: bool) -> Option<Resource> {
     let Want::Present(Spec::Object(object)) = &resource.want else { return None };
+    // What the control plane itself runs in is waited for in any case.
+    let _ = resource.phase.strip_prefix("addon/")?;
     let kind = object["kind"].as_str().filter(|kind| ["Deployment", "DaemonSet"].contains(kind))?.to_owned();
     let name = object.pointer("/metadata/name")?.as_str()?.to_owned();
     let id = Id::gate(&name);

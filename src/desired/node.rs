@@ -12,6 +12,9 @@ use super::object::object;
 /// Where kubeadm keeps the CRI endpoint of a node that has it neither in its flags nor in its instance configuration.
 const CRI_SOCKET: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
+/// The label of the Nodes of a control plane.
+pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
 /// The labels and taints of this host's Node. The kubelet makes the Node; this is merged into it, as kubeadm patches it,
 /// and taints that others set stay.
 #[must_use]
@@ -22,7 +25,7 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
         "metadata": {
             "name": cluster.node.name,
             "labels": {
-                "node-role.kubernetes.io/control-plane": "",
+                CONTROL_PLANE: "",
                 "node.kubernetes.io/exclude-from-external-load-balancers": "",
             },
         },

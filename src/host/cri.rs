@@ -4,6 +4,7 @@
 //! runtime that they run on.
 
 mod error;
+mod events;
 pub mod log;
 mod messages;
 mod seen;
@@ -161,12 +162,12 @@ impl Cri {
         Ok(answer.items.into_iter().map(PodSeen::from).collect())
     }
 
-    /// The containers of Pods of a namespace, the dead ones too: one question for the list, and one for each. One that goes between the
+    /// The containers of those Pods of a namespace whose names are meant, the dead ones too: one question for the list, and one for each. One that goes between the
     /// two is left out.
     ///
     /// # Errors
     /// The runtime cannot be reached, or refused.
-    pub fn containers(&self, namespace: &str, pods: &[&str]) -> Result<Vec<ContainerSeen>, CriError> {
+    pub fn containers(&self, namespace: &str, of: &dyn Fn(&str) -> bool) -> Result<Vec<ContainerSeen>, CriError> {
         let filter = Some(messages::ContainerFilter { label_selector: Scope::Namespace(namespace).labels() });
         let answer: messages::ListContainersResponse = self.call(
             ("list", "containers"),
@@ -174,8 +175,7 @@ impl Cri {
             messages::ListContainersRequest { filter },
             ASK,
         )?;
-        let of_them =
-            |listed: &messages::Container| listed.labels.get(POD_LABEL).is_some_and(|pod| pods.contains(&pod.as_str()));
+        let of_them = |listed: &messages::Container| listed.labels.get(POD_LABEL).is_some_and(|pod| of(pod));
         let looks = answer.containers.into_iter().filter(of_them).map(|listed| self.container(listed));
         let looked = self.runtime.block_on(join_all(looks.collect::<Vec<_>>()));
         looked.into_iter().filter(|looked| !looked.as_ref().is_err_and(CriError::is_not_found)).collect()

@@ -5,6 +5,7 @@ mod clock;
 mod diagnosis;
 mod gate;
 mod running;
+mod self_hosted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use crate::cluster::{CertificateKey, Cluster, Etcd};
+use crate::cluster::{CertificateKey, Cluster, Etcd, Hosting};
 use crate::desired::bootstrap_token::secret_of;
 use crate::desired::live::KUBELET;
 use crate::desired::{kubeconfig, static_pod};
@@ -69,6 +70,8 @@ struct Reach {
     server: String,
     /// Where etcd keeps its data, if it is this host's.
     etcd_data: Option<String>,
+    /// The control plane hosts itself, or is to.
+    self_hosted: bool,
     /// `timeouts.kubernetesAPICall`.
     api_call: Duration,
 }
@@ -87,6 +90,7 @@ impl Live {
                 Etcd::Local(etcd) => Some(etcd.data_dir.clone()),
                 Etcd::External(_) => None,
             },
+            self_hosted: cluster.settings.hosting == Hosting::SelfHosted,
             api_call: cluster.timeouts.kubernetes_api_call,
         };
         Ok(Self {
@@ -104,11 +108,12 @@ impl Live {
         })
     }
 
-    /// Tells of changes from now on: of the kubelet's unit, and of the objects that were last observed.
+    /// Tells of changes from now on: of the kubelet's unit, of self-hosted components that end, and of the objects that were last observed.
     #[must_use]
     pub fn listening(self, listener: Listener) -> Self {
         let unit = Arc::clone(&listener);
         self.systemd.listen(KUBELET, move || unit(Change::Unit(KUBELET.to_owned())));
+        self.listen_to_containers(&listener);
         Self { listener: Some(listener), ..self }
     }
 
@@ -332,7 +337,9 @@ impl Host for Live {
         let tokens = if adopted { self.tokens_in_cluster(cluster) } else { facts.tokens };
         let rollouts = rollout::records(|path| self.local.read_text(path))?;
         let followed = self.local.followed(cluster, |map| self.config_map(map))?;
-        Ok(Facts { live: true, await_addons: self.await_addons, adopted, tokens, rollouts, followed, ..facts })
+        let hosting = self.hosting(cluster)?;
+        let await_addons = self.await_addons;
+        Ok(Facts { live: true, await_addons, adopted, tokens, hosting, rollouts, followed, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {

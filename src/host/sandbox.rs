@@ -2,12 +2,13 @@
 //!
 //! What a folder cannot have is out of scope: services, images, running Pods. Everything else is what a live host has.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::desired::bootstrap_token::secret_of;
+use crate::desired::self_hosting::{COMPONENTS, name};
 use crate::diff::left;
-use crate::facts::{Facts, IssuedToken};
+use crate::facts::{Facts, HostingFacts, IssuedToken};
 use crate::host::files::{FileSystem, Look, parent};
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
@@ -91,7 +92,15 @@ impl<F: FileSystem> Host for Sandbox<F> {
             Ok(_) => Err("it is no object".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Ok(Facts { followed: self.local.followed(cluster, map)?, ..self.local.facts(cluster)? })
+        // Nothing runs in a folder; what is left of another hosting is there as objects.
+        let there = |component: &&str| {
+            let path = object_path(
+                &json!({"kind": "DaemonSet", "metadata": {"namespace": "kube-system", "name": name(component)}}),
+            );
+            self.files().look(&path).is_ok_and(|look| look != Look::Absent)
+        };
+        let hosting = HostingFacts { daemon_sets: COMPONENTS.iter().any(there), ..HostingFacts::default() };
+        Ok(Facts { followed: self.local.followed(cluster, map)?, hosting, ..self.local.facts(cluster)? })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {

@@ -33,7 +33,7 @@ pub(super) fn left<'a>(resource: &'a Resource, seen: &Seen, context: &Context<'_
         Cause::Adoption => true,
         // A field that somebody had made his own before.
         Cause::Version => touches(field, &drifted),
-        Cause::Configuration(_) | Cause::Age | Cause::Stale => false,
+        Cause::Configuration(_) | Cause::Age | Cause::Stale | Cause::Recovery => false,
     };
     let with = |policies: &[DriftPolicy]| {
         let is = |field: &str| policies.contains(&of_field(rules, &resource.id, field)) && may_be(field);

@@ -51,6 +51,13 @@ pub enum Condition {
     Started(StaticPodSpec),
     /// The kubelet has run for some time, and is well, with what a file of its says.
     Kubelet(KubeletSpec),
+    /// A component runs on this host in a Pod of its `DaemonSet` as the template says, has done so for some time, and is healthy; and the
+    /// `DaemonSet` counts its Pods as ready: one whose container runs may be about to go.
+    SelfHosted(SelfHostedSpec),
+    /// The same API server that [`Condition::ApiAnswers`] is about, where it runs in a Pod of its `DaemonSet`.
+    SelfHostedApi(SelfHostedSpec),
+    /// No container of a `DaemonSet`'s Pods runs on this host any more.
+    NotSelfHosted(SelfHostedSpec),
     /// The kubelet has made its Node.
     Node(String),
     /// A workload's Pods are ready: `Deployment` or `DaemonSet`, in `kube-system`.
@@ -151,4 +158,15 @@ pub struct Trial {
     pub timeout: Duration,
     /// The record that has the change given up: its path, and its first line. The others say why.
     pub failed: (&'static str, String),
+}
+
+/// A component in a Pod of its `DaemonSet`, as it has to run.
+#[derive(Clone, Debug)]
+pub struct SelfHostedSpec {
+    /// The container; its Pod has the name of the `DaemonSet`, and an end that is made up.
+    pub pod: StaticPodSpec,
+    /// How long it has to have run.
+    pub steady: Duration,
+    /// No static Pod of it is wanted: where it does not run, nobody but planekeeper starts it again.
+    pub alone: bool,
 }

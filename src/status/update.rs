@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::engine::Failed;
 use crate::observed::{Observed, Seen};
 use crate::plan::{self, Cause, Plan, Step};
-use crate::resource::{Condition, Desired, Id, Spec, Want};
+use crate::resource::{Condition, Desired, Id, SelfHostedSpec, Spec, Want};
 use crate::verdict::{Difference, Verdict};
 
 /// The most characters of what is said of one resource.
@@ -241,7 +241,9 @@ fn components(looked: &Looked<'_>, before: &[Component], now: Moment) -> Vec<Com
             // Whoever waits for it looks; nothing tells of it.
             Want::Present(Spec::Gate(gate)) if gate.on_demand => continue,
             Want::Present(Spec::Gate(gate)) => match &gate.condition {
-                Condition::StaticPod(pod) => Some(pod.image.clone()),
+                Condition::StaticPod(pod) | Condition::SelfHosted(SelfHostedSpec { pod, .. }) => {
+                    Some(pod.image.clone())
+                }
                 _ => None,
             },
             Want::Present(Spec::Unit(_)) => None,

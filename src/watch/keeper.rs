@@ -221,7 +221,10 @@ impl<'a> Keeper<'a> {
 
 /// Nothing but events of the kernel and the API, whose pace others set.
 fn only_events(wakes: &BTreeSet<Wake>) -> bool {
-    wakes.iter().all(|wake| matches!(wake, Wake::File(_) | Wake::Object(_) | Wake::Unit(_) | Wake::Missed))
+    let event = |wake: &Wake| {
+        matches!(wake, Wake::File(_) | Wake::Object(_) | Wake::Unit(_) | Wake::Container(_) | Wake::Missed)
+    };
+    wakes.iter().all(event)
 }
 
 fn is_over(at: Option<Instant>, now: Instant) -> bool {

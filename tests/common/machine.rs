@@ -8,9 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use planekeeper::cluster::Cluster;
+use planekeeper::desired::self_hosting;
 use planekeeper::diff;
 use planekeeper::engine::{self, Report};
-use planekeeper::facts::{Facts, Owner};
+use planekeeper::facts::{Facts, HostingFacts, Owner};
 use planekeeper::host::files::{FileSystem, Writer};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::rollout::{Begun, Container, Rollouts, Runtime};
@@ -36,6 +37,8 @@ pub struct Machine {
     /// The kubelet ends as soon as it was started.
     pub crashes: bool,
     running: Mutex<Running>,
+    /// Components that run in Pods of their `DaemonSet`s.
+    pub hosted: Mutex<BTreeSet<String>>,
     /// Why its clock may be wrong.
     pub doubt: Mutex<Option<String>>,
     /// After so many effects of a rollout the process that makes it is killed.
@@ -78,6 +81,7 @@ impl Machine {
             started: Mutex::new(false),
             crashes: false,
             running: Mutex::new(running),
+            hosted: Mutex::default(),
             doubt: Mutex::default(),
             fuse: AtomicUsize::new(usize::MAX),
         }
@@ -91,6 +95,7 @@ impl Machine {
             started: Mutex::new(*lock(&self.started)),
             crashes: self.crashes,
             running: Mutex::new(lock(&self.running).clone()),
+            hosted: Mutex::new(lock(&self.hosted).clone()),
             doubt: Mutex::default(),
             fuse: AtomicUsize::new(usize::MAX),
         }
@@ -101,6 +106,7 @@ impl Machine {
         let machine = self.copy();
         let mut running = lock(&machine.running).clone();
         running.containers.clear();
+        machine.reboot();
         Self { files: self.files.after_power_cut(), running: Mutex::new(running), ..machine }
     }
 
@@ -203,7 +209,45 @@ impl Machine {
     pub fn api_answers(&self) -> bool {
         let running = lock(&self.running);
         let runs = |name: &str| running.containers.get(name).is_some_and(|made| made.container.runs);
-        *lock(&self.started) && runs("etcd") && runs("kube-apiserver")
+        *lock(&self.started) && runs("etcd") && (runs("kube-apiserver") || self.hosts("kube-apiserver"))
+    }
+
+    /// A component runs in a Pod of its `DaemonSet`.
+    pub fn hosts(&self, component: &str) -> bool {
+        lock(&self.hosted).contains(component)
+    }
+
+    pub fn has_manifest(&self, component: &str) -> bool {
+        self.files.read(&format!("/etc/kubernetes/manifests/{component}.yaml")).unwrap().is_some()
+    }
+
+    /// The power goes and comes back: of the Pods, only static ones start.
+    pub fn reboot(&self) {
+        lock(&self.hosted).clear();
+    }
+
+    /// What the cluster does by itself: Pods of `DaemonSet`s come and go, as long as there is an API server and a scheduler.
+    fn schedule(&self) {
+        self.tick();
+        for component in self_hosting::COMPONENTS {
+            let path = format!("/cluster/kube-system/DaemonSet.self-hosted-{component}.yaml");
+            let wanted = self.files.read(&path).unwrap().is_some();
+            let scheduler = self.has_manifest("kube-scheduler") || self.hosts("kube-scheduler");
+            if wanted && scheduler && self.api_answers() {
+                lock(&self.hosted).insert(component.to_owned());
+            } else if !wanted && self.api_answers() {
+                lock(&self.hosted).remove(component);
+            }
+        }
+    }
+
+    fn hosting(&self, daemon_sets: bool) -> HostingFacts {
+        let manifests = self_hosting::COMPONENTS.iter().filter(|component| self.has_manifest(component));
+        HostingFacts {
+            manifests: manifests.map(|component| (*component).to_owned()).collect(),
+            self_hosted: lock(&self.hosted).iter().map(|component| (component.clone(), 0)).collect(),
+            daemon_sets,
+        }
     }
 
     fn holds(&self, condition: &Condition) -> Result<(), String> {
@@ -212,6 +256,9 @@ impl Machine {
             Condition::Url(_) => *lock(&self.started),
             Condition::StaticPod(pod) | Condition::Started(pod) => *lock(&self.started) && self.runs(pod),
             Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
+            Condition::SelfHosted(spec) => self.hosts(spec.pod.component),
+            Condition::SelfHostedApi(_) => self.api_answers() && self.hosts("kube-apiserver"),
+            Condition::NotSelfHosted(spec) => !self.hosts(spec.pod.component),
             _ => self.api_answers(),
         };
         if holds { Ok(()) } else { Err("not yet".to_owned()) }
@@ -351,13 +398,15 @@ impl Host for Run<'_> {
             Ok(read.map(|(bytes, _)| String::from_utf8(bytes).unwrap()))
         };
         let now = self.machine.seconds();
-        Ok(Facts { live: true, now, rollouts: rollout::records(read)?, ..self.sandbox.facts(cluster)? })
+        let facts = self.sandbox.facts(cluster)?;
+        let hosting = self.machine.hosting(facts.hosting.daemon_sets);
+        Ok(Facts { live: true, now, hosting, rollouts: rollout::records(read)?, ..facts })
     }
 
     fn observe(&self, desired: &Desired) -> Observed {
         self.machine.tick();
         let mut observed = self.sandbox.observe(desired);
-        let never = self.machine.files.read("/etc/kubernetes/manifests/kube-apiserver.yaml").unwrap().is_none();
+        let never = !self.machine.has_manifest("etcd");
         for resource in &desired.resources {
             let seen = match &resource.want {
                 Want::Present(Spec::Image(spec)) => {
@@ -398,6 +447,7 @@ impl Host for Run<'_> {
             }
             Want::Present(Spec::Unit(_)) => *lock(&self.machine.started) = !self.machine.crashes,
             Want::Present(Spec::Gate(spec)) => {
+                self.machine.schedule();
                 return self.machine.holds(&spec.condition).map_err(|why| ApplyError::new("see", &resource.id.0, why));
             }
             Want::Present(Spec::StaticPod(spec)) => {

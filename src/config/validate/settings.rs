@@ -9,14 +9,14 @@ use serde_json::Value;
 use super::super::duration::GoDuration;
 use super::super::kubeadm::v1beta4::Timeouts as WrittenTimeouts;
 use super::super::planekeeper::{
-    DnsType, DriftPolicy as Policy, DriftRule as WrittenRule, DynamicKubeletConfig, FilePermissions,
-    PlanekeeperConfiguration, WhenEnded,
+    ControlPlaneHosting, DnsType, DriftPolicy as Policy, DriftRule as WrittenRule, DynamicKubeletConfig,
+    FilePermissions, PlanekeeperConfiguration, WhenEnded,
 };
 use super::super::report::Report;
 use super::super::{audit, syntax, words};
 use super::note;
 use crate::cluster::{
-    Audit, DnsKind, DriftPolicy, DriftRule, FileModes, RenewBefore, STATUS_ADDRESS, Settings, Timeouts,
+    Audit, DnsKind, DriftPolicy, DriftRule, FileModes, Hosting, RenewBefore, STATUS_ADDRESS, Settings, Timeouts,
 };
 use crate::facts::Machine;
 
@@ -58,6 +58,10 @@ pub fn check(
         renew_ended_tokens: written.bootstrap_tokens.when_ended == WhenEnded::Renew,
         status_address: status_address(written.status.address.as_deref(), report),
         publish_status: written.status.publish,
+        hosting: match written.control_plane_hosting {
+            ControlPlaneHosting::StaticPods => Hosting::StaticPods,
+            ControlPlaneHosting::SelfHosted => Hosting::SelfHosted,
+        },
     }
 }
 

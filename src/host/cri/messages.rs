@@ -256,3 +256,20 @@ pub(super) struct PodSandboxRequest {
 /// The answer of those that only succeed: what it may hold is skipped.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Done {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetEventsRequest {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ContainerEventResponse {
+    #[prost(int32, tag = "2")]
+    pub(super) container_event_type: i32,
+    #[prost(message, optional, tag = "4")]
+    pub(super) pod_sandbox_status: Option<PodSandboxStatus>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PodSandboxStatus {
+    #[prost(message, optional, tag = "2")]
+    pub(super) metadata: Option<PodSandboxMetadata>,
+}

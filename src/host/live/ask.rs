@@ -8,16 +8,19 @@ use crate::diff;
 use crate::host::chain;
 use crate::host::cri::ContainerSeen;
 use crate::host::live::Live;
+use crate::host::live::self_hosted::SelfHosted;
 use crate::host::machine;
 use crate::host::probe::probe;
 use crate::observed::Seen;
-use crate::resource::{Condition, Id, KubeletSpec, StaticPodSpec, UnitSpec};
+use crate::resource::{Condition, Id, KubeletSpec, SelfHostedSpec, StaticPodSpec, UnitSpec};
 use crate::verdict::Verdict;
 
 /// What was answered. What nobody wanted to know is not in it.
 pub(super) struct Answers {
     /// The containers of static Pods.
     pub containers: Containers,
+    /// The containers of components that are self-hosted, or that are static Pods of this host beside that.
+    pub self_hosted: SelfHosted,
     /// Whether what is at a URL is well.
     pub urls: BTreeMap<String, Result<(), String>>,
     /// Whether the API server at a URL is ready.
@@ -54,6 +57,7 @@ impl Live {
         let servers: Vec<&str> = servers.collect();
         std::thread::scope(|scope| {
             let containers = scope.spawn(|| self.containers(&pods));
+            let self_hosted = scope.spawn(|| self.self_hosted(conditions));
             let probed = (!urls.is_empty()).then(|| scope.spawn(|| probe(self.runtime.handle(), &urls)));
             let ready =
                 (!servers.is_empty()).then(|| scope.spawn(|| servers.iter().map(|url| self.ready_at(url)).collect()));
@@ -70,6 +74,7 @@ impl Live {
             };
             Answers {
                 containers: containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned()))),
+                self_hosted: self_hosted.join().unwrap_or_else(|_| SelfHosted(Err(NOT_ASKED.to_owned()))),
                 urls: named(&urls, join(probed)),
                 servers: named(&servers, join(ready)),
                 api,
@@ -80,11 +85,11 @@ impl Live {
 
     /// The containers of static Pods; there is no question where there are no Pods.
     pub(super) fn containers(&self, pods: &[&StaticPodSpec]) -> Containers {
-        let names: Vec<&str> = pods.iter().map(|pod| pod.pod.as_str()).collect();
-        if names.is_empty() {
+        if pods.is_empty() {
             return Containers(Ok(Vec::new()));
         }
-        Containers(self.cri.containers("kube-system", &names).map_err(|error| chain(&error)))
+        let of = |name: &str| pods.iter().any(|pod| pod.pod == name);
+        Containers(self.cri.containers("kube-system", &of).map_err(|error| chain(&error)))
     }
 
     /// The kubelet has run for long enough since its file became what it has to be.
@@ -120,7 +125,9 @@ impl Live {
         let wanted: BTreeMap<Id, &Value> =
             objects.iter().copied().chain(&more).map(|object| (Id::of_object(object), object)).collect();
         let ready = conditions.iter().any(|condition| condition.asks_api_ready());
-        let answers = conditions.iter().any(|condition| matches!(condition, Condition::ApiAnswers(_)));
+        let answers = conditions
+            .iter()
+            .any(|condition| matches!(condition, Condition::ApiAnswers(_) | Condition::SelfHostedApi(_)));
         let not_asked = || Err(NOT_ASKED.to_owned());
         if wanted.is_empty() && !ready && !answers {
             return ApiSaid { objects: BTreeMap::new(), answers: not_asked(), ready: not_asked() };
@@ -170,7 +177,7 @@ impl Condition {
     fn url(&self) -> Option<&str> {
         match self {
             Self::Url(url) => Some(url),
-            Self::StaticPod(pod) => pod.health.as_deref(),
+            Self::StaticPod(pod) | Self::SelfHosted(SelfHostedSpec { pod, .. }) => pod.health.as_deref(),
             Self::Kubelet(spec) => Some(&spec.health),
             _ => None,
         }
@@ -178,7 +185,8 @@ impl Condition {
 
     /// The API server of this host tells of it.
     fn asks_api_ready(&self) -> bool {
-        matches!(self, Self::StaticPod(pod) if pod.health.is_none())
+        let asks = |pod: &StaticPodSpec| pod.health.is_none();
+        matches!(self, Self::StaticPod(pod) | Self::SelfHosted(SelfHostedSpec { pod, .. }) if asks(pod))
     }
 }
 
@@ -186,6 +194,10 @@ impl Condition {
 pub(super) fn object(condition: &Condition) -> Option<Value> {
     match condition {
         Condition::Node(name) => Some(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})),
+        Condition::SelfHosted(spec) => {
+            let metadata = json!({"namespace": "kube-system", "name": spec.pod.pod});
+            Some(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata}))
+        }
         Condition::RolledOut { kind, name } => {
             Some(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}}))
         }

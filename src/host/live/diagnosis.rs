@@ -16,8 +16,11 @@ impl Live {
     pub(super) fn diagnose(&self, spec: &GateSpec, waited: Duration, why: &str) -> String {
         let more = match &spec.condition {
             Condition::StaticPod(pod) | Condition::Started(pod) => self.of_pod(pod),
+            Condition::SelfHosted(spec) | Condition::NotSelfHosted(spec) => self.of_self_hosted(spec),
             Condition::Url(_) | Condition::Kubelet(_) | Condition::Node(_) => of_kubelet(),
-            Condition::ApiAnswers(_) => "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned(),
+            Condition::ApiAnswers(_) | Condition::SelfHostedApi(_) => {
+                "; what is said of etcd, kube-apiserver and the kubelet tells more".to_owned()
+            }
             Condition::ApiReady(_) => "; see: kubectl -n kube-system logs daemonset/kube-proxy".to_owned(),
             Condition::RolledOut { kind, name } => {
                 format!("; see: kubectl -n kube-system describe {} {name}", kind.to_lowercase())
@@ -39,7 +42,7 @@ impl Live {
 }
 
 /// A container's state, its last lines and where more of them are.
-fn of_container(container: &ContainerSeen) -> String {
+pub(super) fn of_container(container: &ContainerSeen) -> String {
     let (id, log) = (short(&container.id), &container.log_path);
     let lines = std::fs::File::open(log).and_then(|file| cri::log::tail(file, LINES)).unwrap_or_default();
     format!("container {id}: {}{}; see {log} and crictl logs {id}", state(container), last_lines("its", &lines))

@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::desired::live::KUBELET;
 use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::live::ask::{Answers, Containers, NOT_ASKED, object};
+use crate::host::live::self_hosted::Gone;
 use crate::host::live::{Live, diagnosis};
 use crate::host::machine;
-use crate::host::{ApplyError, Tell};
+use crate::host::{ApplyError, Overtaken, Tell};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
 /// How long to wait between two questions, at least and at most: a twentieth of how long it has taken so far. Asking takes
@@ -77,6 +78,17 @@ impl Answers {
                 self.kubelet.clone()?;
                 said(&self.urls, &spec.health)
             }
+            Condition::SelfHosted(spec) => {
+                self.self_hosted.steady(spec)?;
+                let pod = &spec.pod;
+                pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))?;
+                rolled_out(self.there(condition)?)
+            }
+            Condition::SelfHostedApi(spec) => {
+                self.self_hosted.runs(spec)?;
+                self.api.answers.clone()
+            }
+            Condition::NotSelfHosted(spec) => self.self_hosted.ended(spec),
             Condition::Node(_) => self.there(condition).map(drop),
             Condition::RolledOut { .. } => rolled_out(self.there(condition)?),
         }
@@ -88,6 +100,7 @@ impl Answers {
         found.as_ref().map_err(Clone::clone)?.as_ref().ok_or_else(|| match condition {
             Condition::Node(name) => format!("Node {name} is not there"),
             Condition::RolledOut { kind, name } => format!("{kind} {name} is not there"),
+            Condition::SelfHosted(spec) => format!("DaemonSet {} is not there", spec.pod.pod),
             _ => NOT_ASKED.to_owned(),
         })
     }
@@ -98,11 +111,16 @@ impl Live {
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
         let [_, unregistered] = &self.nudged;
+        let mut gone = Gone::default();
         loop {
             let answers = self.ask(&[&spec.condition], &[], false);
             let Err(why) = answers.hold(&spec.condition) else { return Ok(()) };
             let containers = &answers.containers;
             let deaf = containers.0.is_err() && begun.elapsed() >= RUNTIME;
+            if let Some(component) = gone.for_good(self.gone(&spec.condition)) {
+                let why = format!("{why}; nothing of {component} runs on this host");
+                return Err(ApplyError::new("see", &id.0, Overtaken(why)));
+            }
             if deaf || begun.elapsed() >= spec.timeout {
                 return Err(ApplyError::new("see", &id.0, self.diagnose(spec, begun.elapsed(), &why)));
             }

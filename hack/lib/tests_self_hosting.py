@@ -1,0 +1,254 @@
+"""The control plane moves into DaemonSets, comes back after a reboot, is kept there, and moves back."""
+import contextlib
+import json
+import re
+import ssl
+import threading
+import time
+import urllib.request
+
+import kubeadm_init
+from node import CONFIGURATION, expect
+
+import tests_watch
+
+COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+MANIFESTS = "/etc/kubernetes/manifests"
+SYSTEM = "--namespace=kube-system"
+HOSTING = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: {}\n"
+UNIT = tests_watch.UNIT.replace("[Service]", "[Unit]\nAfter=containerd.service\n[Service]") + "[Install]\nWantedBy=multi-user.target\n"
+ATTEMPT_S = 10  # a connection may wait for a server that is starting, beside one that is ready
+PAUSE_S = 0.1
+
+
+def moves(test):
+    node = test.node("a")
+    node.reconcile()
+    node.wait_until_ready()
+    plain = static_pods(node)
+    with test.check("plan shows the DaemonSets, and what happens to the manifests"):
+        configure(node, "SelfHosted")
+        plan = node.do("planekeeper", "plan", "--detailed-exitcode", exit=2).stdout
+        expect(all(f"DaemonSet/kube-system/self-hosted-{name}" in plan for name in COMPONENTS), plan)
+    with test.check("the control plane moves into DaemonSets, and the API server answers all the way but for a restart"):
+        with polled(test, node, "to DaemonSets"):
+            node.reconcile()
+        is_self_hosted(node)
+        node.wait_until_ready()
+    with test.check("a second run says No changes, and plan and status agree"):
+        quiet(node)
+    with test.check("a manifest that somebody puts back goes"):
+        node.path(f"{MANIFESTS}/kube-scheduler.yaml").write_text(plain["kube-scheduler"])
+        said = node.reconcile().stdout
+        expect(re.search(r"- file:\S*kube-scheduler.yaml\s+drift", said), said)
+        is_self_hosted(node)
+    killed(test, node, plain)
+
+
+def drift(test):
+    node = test.node("a")
+    configure(node, "SelfHosted")
+    with test.check("a bare host becomes self-hosted in one run"):
+        node.reconcile()
+        is_self_hosted(node)
+        node.wait_until_ready()
+    with test.check("an edited or deleted DaemonSet is put right, though the API server goes with its Pods"):
+        node.kubectl("patch", "daemonset", "self-hosted-kube-controller-manager", SYSTEM, "--patch",
+                     '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 17}, "metadata": {"labels": {"tier": "mine"}}}}}')
+        node.reconcile()
+        quiet(node)
+        old = identity(node, "kube-apiserver")
+        node.kubectl("delete", "daemonset", "self-hosted-kube-apiserver", SYSTEM)
+        with polled(test, node, "without the DaemonSet of the API server"):
+            node.reconcile()
+            is_self_hosted(node)
+        expect(identity(node, "kube-apiserver") != old, "its Pod is still there")
+        node.wait_until_ready()
+        quiet(node)
+    changed(test, node)
+
+
+def changed(test, node):
+    with test.check("a changed flag is rolled out beside what runs; one that is wrong takes nothing away, and is taken back after a kill"):
+        configure(node, "SelfHosted", flag("v"))
+        node.reconcile()
+        expect("--v=3" in pods(node, "kube-scheduler"), "the scheduler does not have its flag")
+        quiet(node)
+        working = identity(node, "kube-scheduler")
+        configure(node, "SelfHosted", flag("nonsense"))
+        run = node.start_reconcile()
+        node.wait_for("the new scheduler to fail", lambda: "" if "nonsense" in pods(node, "kube-scheduler") and failures(node) else "not yet")
+        expect(set(working) < set(identity(node, "kube-scheduler")), "the scheduler that works is gone")
+        node.run(["pkill", "-KILL", "-x", "planekeeper"])
+        node.transcript.append(run.communicate(timeout=60)[0])
+        configure(node, "SelfHosted", flag("v"))
+        node.reconcile()
+        is_self_hosted(node)
+        expect(identity(node, "kube-scheduler") == working, "the scheduler that works was replaced")
+        quiet(node)
+
+
+def flag(name):
+    return f'scheduler:\n  extraArgs:\n  - name: {name}\n    value: "3"\n'
+
+
+def failures(node):
+    """How often a container of the scheduler was made again."""
+    found = json.loads(pods(node, "kube-scheduler"))["items"]
+    return sum(status["restartCount"] for pod in found for status in pod["status"].get("containerStatuses", []))
+
+
+def killed(test, node, plain):
+    with test.check("a move back that is killed on its way is carried on by the next run, and the manifests are as they were"):
+        configure(node, "StaticPods")
+        run = node.start_reconcile()
+        node.wait_for("a manifest", lambda: not any(static_pods(node)) and "there is none")
+        time.sleep(3)
+        node.run(["pkill", "-KILL", "-x", "planekeeper"])
+        node.transcript.append(run.communicate(timeout=60)[0])
+        with polled(test, node, "back to static Pods"):
+            node.reconcile()
+        expect(static_pods(node) == plain, "the manifests are others")
+        left = node.kubectl("get", "daemonsets,pods", SYSTEM, "--output=name")
+        expect("self-hosted" not in left, left)
+        node.wait_until_ready()
+        quiet(node)
+
+
+def reboot(test):
+    node = test.node("a")
+    configure(node, "SelfHosted")
+    with test.check("a watch makes a bare host self-hosted"):
+        tests_watch.start(node, UNIT)
+        node.do("systemctl", "enable", "planekeeper")
+        tests_watch.converged(node)
+        is_self_hosted(node)
+        node.wait_until_ready()
+    with test.check("after a power cut the control plane comes back by itself, into its DaemonSets"):
+        before = {name: identity(node, name) for name in COMPONENTS}
+        node.reboot()
+        began = time.monotonic()
+        node.wait_for("the API server", lambda: node.run(["kubectl", "get", "--raw=/readyz"], timeout=60).returncode and "it does not answer")
+        test.say(f"the API server answers {time.monotonic() - began:.1f} s after the boot")
+        node.wait_for("the manifests to go", lambda: " ".join(present(node)))
+        test.say(f"all is in DaemonSets again {time.monotonic() - began:.1f} s after the boot")
+        tests_watch.converged(node)
+        is_self_hosted(node)
+        expect({name: identity(node, name) for name in COMPONENTS} == before, "the Pods are others")
+        node.wait_until_ready()
+    with test.check("Pods that are deleted come back, those of the scheduler and of the controller manager too"):
+        for name in reversed(COMPONENTS):
+            old = identity(node, name)
+            began = time.monotonic()
+            node.kubectl("delete", "pod", SYSTEM, "--wait=false", f"--selector=k8s-app=self-hosted-{name}")
+            node.wait_for(name, lambda: is_new(node, name, old))
+            test.say(f"{name} is back {time.monotonic() - began:.1f} s after its Pod was deleted")
+            node.wait_for("the manifests to go", lambda: " ".join(present(node)))
+        tests_watch.converged(node)
+        is_self_hosted(node)
+    with test.check("reset takes a self-hosted control plane down"):
+        node.do("systemctl", "disable", "--now", "planekeeper")
+        node.do("planekeeper", "reset", "--force")
+        expect(not node.containers(), "containers still run")
+
+
+def configure(node, kind, cluster=""):
+    text = kubeadm_init.configuration(node.address, cluster=cluster)
+    path = node.path(CONFIGURATION)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text + HOSTING.format(kind))
+
+
+def static_pods(node):
+    """The manifests of the components that are there, by their names."""
+    texts = {}
+    for name in COMPONENTS:
+        with contextlib.suppress(FileNotFoundError):
+            texts[name] = node.path(f"{MANIFESTS}/{name}.yaml").read_text()
+    return texts
+
+
+def present(node):
+    return [name for name in COMPONENTS if node.path(f"{MANIFESTS}/{name}.yaml").exists()]
+
+
+def is_self_hosted(node):
+    """No component is a static Pod, and one Pod of each DaemonSet runs."""
+    expect(not present(node), f"there are manifests: {present(node)}")
+    expect(node.path(f"{MANIFESTS}/etcd.yaml").exists(), "etcd is no static Pod")
+    for name in COMPONENTS:
+        node.wait_for(f"one Pod of {name}", lambda: one_pod(node, name))
+
+
+def one_pod(node, name):
+    found = json.loads(pods(node, name))["items"]
+    return "" if len(found) == 1 else f"there are {len(found)}"
+
+
+def pods(node, name):
+    done = node.run(["kubectl", "get", "pods", SYSTEM, f"--selector=k8s-app=self-hosted-{name}", "--output=json"], timeout=60)
+    return done.stdout if done.returncode == 0 else '{"items": []}'
+
+
+def identity(node, name):
+    return [pod["metadata"]["uid"] for pod in json.loads(pods(node, name))["items"]]
+
+
+def is_new(node, name, old):
+    """What is missing until another Pod runs in place of the old one."""
+    found = json.loads(pods(node, name))["items"]
+    if len(found) != 1 or found[0]["metadata"]["uid"] in old:
+        return f"{len(found)} Pods"
+    running = [status for status in found[0]["status"].get("containerStatuses", []) if "running" in status["state"]]
+    return "" if running else "it does not run"
+
+
+def quiet(node):
+    """Nothing is left to do, and nothing is done."""
+    before = node.containers()
+    said = node.reconcile().stdout
+    expect(said.startswith("No changes."), f"it says: {said}")
+    node.do("planekeeper", "plan", "--detailed-exitcode")
+    expect(node.containers() == before, "containers are others")
+
+
+@contextlib.contextmanager
+def polled(test, node, what):
+    """Asks the API server all the while, and says how long it did not answer at the longest. It has to answer in the end."""
+    url, over = f"https://{node.address}:6443/readyz", threading.Event()
+    failures, longest = [], [0.0]
+
+    def poll():
+        last = time.monotonic()
+        while not over.is_set():
+            answered = answers(url)
+            now = time.monotonic()
+            if answered:
+                last = now
+            else:
+                failures.append(now)
+            longest[0] = max(longest[0], now - last)
+            time.sleep(PAUSE_S)
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    test.say(f"{what}: {len(failures)} requests failed, and the API server was away for {longest[0]:.1f} s at the longest")
+    node.wait_for("the API server", lambda: "" if answers(url) else "it does not answer")
+
+
+def answers(url):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=ATTEMPT_S, context=context) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+TESTS = {"self-hosting-moves": moves, "self-hosting-drift": drift, "self-hosting-reboot": reboot}

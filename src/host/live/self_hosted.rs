@@ -1,0 +1,231 @@
+//! Components of the control plane in Pods of `DaemonSet`s, as the container runtime has them: it knows them with the API server away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, Hosting};
+use crate::desired::{apiserver, etcd, self_hosting, static_pod};
+use crate::facts::HostingFacts;
+use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
+use crate::host::files::{FileSystem as _, Look};
+use crate::host::live::{Live, diagnosis};
+use crate::host::{Change, Listener, chain, machine};
+use crate::observed::ObserveError;
+use crate::record;
+use crate::resource::{Condition, SelfHostedSpec};
+
+/// How long a component may be without a container before it is taken for gone: the kubelet makes one that has ended anew at once, but
+/// waits ever longer with one that ends again and again, and knows nothing of a Pod whose API server was away when it started.
+const GONE: Duration = Duration::from_secs(5);
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// The containers in Pods of `DaemonSet`s.
+pub(super) struct SelfHosted(pub Result<Vec<ContainerSeen>, String>);
+
+impl Live {
+    /// Where the components run. Pods of `DaemonSet`s are asked for where they are wanted, or where a manifest tells of them; a runtime
+    /// that does not answer has none, for a static Pod beside one takes nothing from it.
+    pub(super) fn hosting(&self, cluster: &Cluster) -> Result<HostingFacts, ObserveError> {
+        let mut manifests = BTreeSet::new();
+        let (mut missing, mut shares) = (false, false);
+        for component in self_hosting::COMPONENTS {
+            match self.local.read_text(&static_pod::path(component))? {
+                None => missing = true,
+                Some(text) => {
+                    shares |= self_hosting::shares_port(&text);
+                    manifests.insert(component.to_owned());
+                }
+            }
+        }
+        let was = self.local.read_text(record::PATH)?.is_some_and(|text| self_hosting::names_it(&text));
+        let asked = missing || shares || was || cluster.settings.hosting == Hosting::SelfHosted;
+        let containers = if asked { self.containers_of_daemon_sets(&self_hosting::COMPONENTS) } else { Ok(Vec::new()) };
+        let mut self_hosted = BTreeMap::new();
+        for container in containers.unwrap_or_default().iter().filter(|container| runs(container)) {
+            let since = container.started_at.unwrap_or(container.created_at) / NANOSECONDS;
+            let oldest = self_hosted.entry(container.name.clone()).or_insert(since);
+            *oldest = since.min(*oldest);
+        }
+        // A host without a control plane has no etcd either.
+        let moved = missing && self.local.read_text(&static_pod::path(etcd::NAME))?.is_some();
+        let daemon_sets = shares || was || moved || !self_hosted.is_empty();
+        Ok(HostingFacts { manifests, self_hosted, daemon_sets })
+    }
+
+    /// Tells of self-hosted components that end. The kubelet makes another container at once, unless it knows nothing of the Pod.
+    pub(super) fn listen_to_containers(&self, listener: &Listener) {
+        let (listener, runtime) = (Arc::clone(listener), self.runtime.handle().clone());
+        self.cri.listen(move |pod| {
+            let of = |component: &&&str| is_made_for(pod, &self_hosting::name(component));
+            if let Some(component) = self_hosting::COMPONENTS.iter().find(of) {
+                let listener = Arc::clone(&listener);
+                runtime.spawn(async move {
+                    tokio::time::sleep(GONE).await;
+                    listener(Change::Container((*component).to_owned()));
+                });
+            }
+        });
+    }
+
+    /// The containers that some conditions are about.
+    pub(super) fn self_hosted(&self, conditions: &[&Condition]) -> SelfHosted {
+        let components: Vec<&str> = conditions.iter().filter_map(|condition| of(condition)).map(component).collect();
+        if components.is_empty() {
+            return SelfHosted(Ok(Vec::new()));
+        }
+        SelfHosted(self.containers_of_daemon_sets(&components))
+    }
+
+    fn containers_of_daemon_sets(&self, components: &[&str]) -> Result<Vec<ContainerSeen>, String> {
+        let made_for = |pod: &str| components.iter().any(|component| is_made_for(pod, &self_hosting::name(component)));
+        let containers = self.cri.containers("kube-system", &made_for).map_err(|error| chain(&error))?;
+        // A Pod that the user has patched may have other containers too.
+        let mine = |container: &ContainerSeen| {
+            let pod = container.labels.get(POD_LABEL);
+            pod.is_some_and(|pod| is_made_for(pod, &self_hosting::name(&container.name)))
+        };
+        Ok(containers.into_iter().filter(mine).collect())
+    }
+
+    /// A component without which a condition does not come to hold, of which nothing runs and which no static Pod starts. The next look
+    /// wants one.
+    pub(super) fn gone(&self, condition: &Condition) -> Option<&'static str> {
+        let needs_api = of(condition).is_some()
+            || matches!(condition, Condition::Node(_) | Condition::ApiReady(_) | Condition::RolledOut { .. });
+        if !self.setting.self_hosted || !needs_api {
+            return None;
+        }
+        let own = of(condition).map(component);
+        let meant = self_hosting::COMPONENTS.into_iter().filter(|name| *name == apiserver::NAME || own == Some(*name));
+        let missing: Vec<&'static str> = meant.filter(|name| self.has_no_manifest(name)).collect();
+        // A runtime that does not answer tells nothing.
+        let containers =
+            if missing.is_empty() { return None } else { self.containers_of_daemon_sets(&missing).ok()? };
+        missing.into_iter().find(|name| !containers.iter().any(|container| container.name == *name && runs(container)))
+    }
+
+    fn has_no_manifest(&self, component: &str) -> bool {
+        self.local.files().look_through(&static_pod::path(component)).is_ok_and(|look| look == Look::Absent)
+    }
+
+    /// What was seen of it when time ran out.
+    pub(super) fn of_self_hosted(&self, spec: &SelfHostedSpec) -> String {
+        let found = SelfHosted(self.containers_of_daemon_sets(&[component(spec)]));
+        let container =
+            found.newest(spec).ok().flatten().map(|container| format!("; {}", diagnosis::of_container(container)));
+        let daemon_set = &spec.pod.pod;
+        format!("{}; see kubectl -n kube-system describe daemonset {daemon_set}", container.unwrap_or_default())
+    }
+}
+
+impl SelfHosted {
+    fn of<'a>(&'a self, spec: &'a SelfHostedSpec) -> Result<impl Iterator<Item = &'a ContainerSeen>, String> {
+        let containers = self.0.as_ref().map_err(Clone::clone)?;
+        Ok(containers.iter().filter(|container| container.name == spec.pod.component))
+    }
+
+    fn newest(&self, spec: &SelfHostedSpec) -> Result<Option<&ContainerSeen>, String> {
+        let containers = self.0.as_ref().map_err(Clone::clone)?;
+        let mine = containers.iter().filter(|container| container.name == spec.pod.component);
+        Ok(mine.max_by_key(|container| container.created_at))
+    }
+
+    /// A container of it runs, be it an older one.
+    pub(super) fn runs(&self, spec: &SelfHostedSpec) -> Result<(), String> {
+        if self.of(spec)?.any(runs) {
+            return Ok(());
+        }
+        Err(match self.newest(spec)? {
+            Some(container) => diagnosis::state(container),
+            None => format!("no Pod of DaemonSet {} has a container on this host", spec.pod.pod),
+        })
+    }
+
+    /// The newest runs as it is to, and has done so for some time.
+    pub(super) fn steady(&self, spec: &SelfHostedSpec) -> Result<(), String> {
+        self.runs(spec)?;
+        let Some(container) = self.newest(spec)?.filter(|container| runs(container)) else {
+            return Err(format!("the newest Pod of DaemonSet {} does not run", spec.pod.pod));
+        };
+        if container.image != spec.pod.image || container.command != spec.pod.command {
+            return Err(otherwise(container, spec));
+        }
+        let ran = machine::now().saturating_sub(container.started_at.unwrap_or(container.created_at) / NANOSECONDS);
+        if ran < i64::try_from(spec.steady.as_secs()).unwrap_or(i64::MAX) {
+            return Err(format!("it has run for {ran} s"));
+        }
+        Ok(())
+    }
+
+    /// None of them runs.
+    pub(super) fn ended(&self, spec: &SelfHostedSpec) -> Result<(), String> {
+        let left = self.of(spec)?.any(runs);
+        if left { Err(format!("a Pod of DaemonSet {} still runs", spec.pod.pod)) } else { Ok(()) }
+    }
+}
+
+/// How a container runs otherwise than it is to: the first word that differs.
+fn otherwise(container: &ContainerSeen, spec: &SelfHostedSpec) -> String {
+    let wanted: BTreeSet<&String> = spec.pod.command.iter().collect();
+    let differs = container.command.iter().find(|word| !wanted.contains(word));
+    match differs {
+        // The kubelet says which address the Node has.
+        Some(word) if word.starts_with("--advertise-address=") => {
+            format!(
+                "it runs with {word}, the Node's address, and not with localAPIEndpoint.advertiseAddress: set the kubelet's node-ip"
+            )
+        }
+        Some(word) => format!("it still runs as its DaemonSet was before, with {word}"),
+        None => "it still runs as its DaemonSet was before".to_owned(),
+    }
+}
+
+/// Since when a component that nobody starts again has been gone.
+#[derive(Default)]
+pub(super) struct Gone(Option<Instant>);
+
+impl Gone {
+    /// A component that has been gone for too long.
+    pub(super) fn for_good(&mut self, component: Option<&'static str>) -> Option<&'static str> {
+        if component.is_none() {
+            self.0 = None;
+        }
+        component.filter(|_| self.0.get_or_insert_with(Instant::now).elapsed() >= GONE)
+    }
+}
+
+fn of(condition: &Condition) -> Option<&SelfHostedSpec> {
+    match condition {
+        Condition::SelfHosted(spec) | Condition::SelfHostedApi(spec) | Condition::NotSelfHosted(spec) => Some(spec),
+        _ => None,
+    }
+}
+
+fn component(spec: &SelfHostedSpec) -> &'static str {
+    spec.pod.component
+}
+
+fn runs(container: &ContainerSeen) -> bool {
+    container.state == ContainerState::Running
+}
+
+/// A Pod has the name of its `DaemonSet` and five letters more.
+fn is_made_for(pod: &str, daemon_set: &str) -> bool {
+    let end = pod.strip_prefix(daemon_set).and_then(|rest| rest.strip_prefix('-'));
+    end.is_some_and(|end| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pods_of_a_daemon_set_are_known_by_their_names() {
+        assert!(is_made_for("self-hosted-kube-apiserver-x7f2k", "self-hosted-kube-apiserver"));
+        assert!(!is_made_for("self-hosted-kube-apiserver", "self-hosted-kube-apiserver"));
+        assert!(!is_made_for("kube-apiserver-cp1", "self-hosted-kube-apiserver"));
+        assert!(!is_made_for("self-hosted-kube-apiserver-of-mine", "self-hosted-kube-apiserver"));
+    }
+}

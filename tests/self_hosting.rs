@@ -1,0 +1,137 @@
+//! Laws of a control plane that moves into Pods of its own cluster, with a machine in memory.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::machine::{Fault, Machine, Run, up};
+use common::{SMALL, cluster};
+use planekeeper::cluster::{Cluster, Hosting};
+use planekeeper::desired::self_hosting::COMPONENTS;
+use planekeeper::engine;
+use planekeeper::host::files::FileSystem;
+use planekeeper::plan::{Action, Cause};
+
+const SELF_HOSTED: &str =
+    "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: SelfHosted\n";
+
+fn self_hosted() -> Cluster {
+    cluster(&format!("{SMALL}{SELF_HOSTED}"))
+}
+
+/// A control plane is self-hosted, whole and quiet.
+fn is_self_hosted(machine: &Machine) {
+    for component in COMPONENTS {
+        assert!(machine.hosts(component) && !machine.has_manifest(component), "{component}");
+    }
+    let before = machine.files.touched();
+    let again = Run::new(machine, Fault::None).reconcile(&self_hosted());
+    assert!(again.converged() && again.done.is_empty(), "{:#?}", again.done);
+    assert_eq!(machine.files.touched(), before);
+}
+
+/// Files and objects without planekeeper's records.
+fn left(machine: &Machine) -> Vec<String> {
+    machine
+        .files
+        .touched()
+        .into_keys()
+        .filter(|path| path.contains("manifests/") || path.contains("DaemonSet"))
+        .collect()
+}
+
+#[test]
+fn a_control_plane_moves_into_daemon_sets_and_back_and_is_then_as_it_was() {
+    let (machine, _) = up(&cluster(SMALL));
+    let before = left(&machine);
+    let moved = Run::new(&machine, Fault::None);
+    assert!(engine::reconcile(&moved, &self_hosted(), Some(&cluster(SMALL)), 1, &|_| {}).unwrap().converged());
+    is_self_hosted(&machine);
+    let back =
+        engine::reconcile(&Run::new(&machine, Fault::None), &cluster(SMALL), Some(&self_hosted()), 1, &|_| {}).unwrap();
+    assert!(back.converged(), "{back:#?}");
+    assert_eq!(left(&machine), before);
+    assert!(machine.hosted.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_bare_machine_becomes_self_hosted_in_one_run() {
+    let (machine, _) = up(&self_hosted());
+    is_self_hosted(&machine);
+}
+
+#[test]
+fn a_self_hosted_control_plane_comes_back_after_a_reboot_though_drift_is_only_reported() {
+    let report_only = format!("{SMALL}{SELF_HOSTED}drift: {{policy: Report}}\n");
+    let (machine, _) = up(&self_hosted());
+    machine.reboot();
+    let report = Run::new(&machine, Fault::None).reconcile(&cluster(&report_only));
+    assert!(report.converged(), "{report:#?}");
+    let recovered =
+        report.done.iter().filter(|step| step.cause == Cause::Recovery && step.action != Action::Wait).count();
+    assert_eq!(recovered, 6, "each manifest comes and goes: {:#?}", report.done);
+    is_self_hosted(&machine);
+}
+
+#[test]
+fn what_is_lost_of_a_self_hosted_control_plane_is_helped_up_and_the_rest_left_alone() {
+    for lost in COMPONENTS {
+        let (machine, _) = up(&self_hosted());
+        machine.hosted.lock().unwrap().remove(lost);
+        let report = Run::new(&machine, Fault::None).reconcile(&self_hosted());
+        assert!(report.converged(), "{lost}: {report:#?}");
+        let manifests = report.done.iter().filter(|step| step.id.0.contains("/manifests/"));
+        assert!(
+            manifests.clone().count() == 2 && manifests.clone().all(|step| step.id.0.contains(lost)),
+            "{lost}: {report:#?}"
+        );
+        is_self_hosted(&machine);
+    }
+}
+
+#[test]
+fn a_manifest_that_somebody_puts_back_goes_and_is_called_drift() {
+    let (plain, _) = up(&cluster(SMALL));
+    let (machine, _) = up(&self_hosted());
+    let path = "/etc/kubernetes/manifests/kube-scheduler.yaml";
+    let (manifest, mode) = plain.files.read(path).unwrap().unwrap();
+    let mut handle = machine.files.create(path).unwrap();
+    machine.files.write(&mut handle, &manifest).unwrap();
+    machine.files.grant(&handle, mode).unwrap();
+    let report = Run::new(&machine, Fault::None).reconcile(&self_hosted());
+    assert!(report.converged(), "{report:#?}");
+    assert!(
+        report.done.iter().any(|step| step.action == Action::Remove && step.cause == Cause::Drift),
+        "{:#?}",
+        report.done
+    );
+    is_self_hosted(&machine);
+}
+
+#[test]
+fn a_move_that_is_stopped_after_any_step_and_the_power_cut_is_carried_on_by_the_next_run() {
+    let (from, to) = (cluster(SMALL), self_hosted());
+    let (machine, _) = up(&from);
+    let go = |to: &Cluster, from: &Cluster, fault: Fault<'_>| {
+        engine::reconcile(&Run::new(&machine, fault), to, Some(from), 1, &|_| {}).unwrap()
+    };
+    let mut stops = [0; 2];
+    // There and back: each is carried on, and the other way is then gone whole.
+    for (way, stop) in (0..36).map(|number| (number % 2, number / 2)) {
+        let (before, after) = if way == 0 { (&from, &to) } else { (&to, &from) };
+        if go(after, before, Fault::From(stop)).converged() {
+            continue;
+        }
+        stops[way] += 1;
+        if stop % 3 == 0 {
+            machine.reboot();
+        }
+        let next = go(after, before, Fault::None);
+        assert!(next.converged(), "after {stop} steps: {next:#?}");
+        let wanted = after.settings.hosting == Hosting::SelfHosted;
+        for component in COMPONENTS {
+            let is = (machine.hosts(component), machine.has_manifest(component));
+            assert_eq!(is, (wanted, !wanted), "{component} after {stop} steps");
+        }
+    }
+    assert!(stops.iter().all(|stops| *stops > 6), "{stops:?}");
+}
