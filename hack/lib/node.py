@@ -20,8 +20,8 @@ KUBELETS_OWN = {"actuated_pods_state", "allocated_pods_state", "checkpoints", "c
 KINDS = "nodes,configmaps,secrets,serviceaccounts,services,deployments,daemonsets,roles,rolebindings,clusterroles,clusterrolebindings"
 # Pods of a cluster with one control plane: etcd, three of Kubernetes, kube-proxy, two of CoreDNS.
 PODS = 7
-SECONDS_FOR_A_RUN = 180  # none takes that long, on a machine that has other work too
-SECONDS_TO_BE_READY = 180
+SECONDS_FOR_A_RUN = 600  # none takes that long, on a machine that has other work too
+SECONDS_TO_BE_READY = 400
 
 
 class Failed(Exception):
@@ -60,6 +60,13 @@ class Node(Host):
     def path(self, path):
         """A path of the host, for this machine to read and write."""
         return self.root / path.lstrip("/")
+
+    def text(self, path):
+        """What a file of the host says now; nothing where it is not there, as a manifest that is being swapped."""
+        try:
+            return self.path(path).read_text()
+        except FileNotFoundError:
+            return ""
 
     def do(self, *words, exit=0, timeout=SECONDS_FOR_A_RUN):
         """Runs a command that has to end with this exit code in time; returns what subprocess.run does."""

@@ -52,8 +52,8 @@ def follow(node, example, name):
 
 
 def rolled_out(node, level):
-    manifest = node.path("/etc/kubernetes/manifests/kube-scheduler.yaml")
-    node.wait_for(f"--v={level}", lambda: f"--v={level}" not in manifest.read_text() and "it is not there")
+    manifest = lambda: node.text("/etc/kubernetes/manifests/kube-scheduler.yaml")
+    node.wait_for(f"--v={level}", lambda: f"--v={level}" not in manifest() and "it is not there")
     tests_watch.converged(node)
 
 
