@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 
 use anstyle::AnsiColor;
@@ -13,6 +14,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, color};
 use crate::cluster::Cluster;
 use crate::host;
+use crate::host::preflight::Begun;
 use crate::preflight::{Group, Ignore, Outcome, Report, Status};
 use crate::reset::counted;
 
@@ -33,9 +35,10 @@ const RELEASE: &str = "ClusterConfiguration.kubernetesVersion";
 /// # Errors
 /// The configuration is invalid, or the system gives no threads.
 pub fn preflight(config: &Path, ignoring: &Ignoring, format: Format) -> Result<Exit, Failure> {
+    let begun = begin()?;
     let problems = match configuration::try_load(config)? {
         Ok(configuration) => {
-            let report = checks(&configuration.loaded.cluster, ignoring)?;
+            let report = checks(begun, &configuration.loaded.cluster, ignoring)?;
             print(&report, format)?;
             return Ok(match report.passed() {
                 true => Exit::Done,
@@ -62,10 +65,17 @@ fn print(report: &Report, format: Format) -> Result<(), Failure> {
     }
 }
 
-fn checks(cluster: &Cluster, ignoring: &Ignoring) -> Result<Report, Failure> {
+fn begin() -> Result<Begun, Failure> {
+    host::preflight::begin().map_err(failed)
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::of_io("check", Path::new("/"), &error)
+}
+
+fn checks(begun: Begun, cluster: &Cluster, ignoring: &Ignoring) -> Result<Report, Failure> {
     let ignore = Ignore::new(cluster.node.ignore_preflight_errors.iter().chain(&ignoring.ignore_preflight_errors));
-    let report = host::preflight::run(cluster, &ignore);
-    let report = report.map_err(|error| Failure::of_io("check", Path::new("/"), &error))?;
+    let report = host::preflight::run(begun, cluster, &ignore).map_err(failed)?;
     for name in &report.unknown {
         output::warning(&format!("{name} is to be ignored, and no preflight check has that name"));
     }
@@ -95,7 +105,7 @@ impl<'a> Gate<'a> {
     /// # Errors
     /// The system gives no threads.
     pub fn report(&self) -> Result<Option<Report>, Failure> {
-        self.wanted.then(|| checks(self.cluster, self.ignoring)).transpose()
+        self.wanted.then(|| checks(begin()?, self.cluster, self.ignoring)).transpose()
     }
 
     /// Whether the run may change the host. What is not well is told; errors are the run's result.

@@ -36,17 +36,28 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// The most that is read of a file, in bytes: a kernel's configuration has some hundred thousand.
 const READ_MAX: u64 = 4 << 20;
 
+/// The longest of all answers, which is under way.
+pub struct Begun(Arc<output::Outputs>);
+
+/// Asks for what takes longest, which needs no configuration: the checks follow once there is one.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn begin() -> io::Result<Begun> {
+    let outputs: Arc<output::Outputs> = Arc::default();
+    if is_root() {
+        let outputs = Arc::clone(&outputs);
+        thread::Builder::new().spawn(move || outputs.of(&KUBELET_VERSION))?;
+    }
+    Ok(Begun(outputs))
+}
+
 /// Makes every check on this machine, side by side, the one for root first.
 ///
 /// # Errors
 /// The system gives no threads.
-pub fn run(cluster: &Cluster, ignore: &Ignore) -> io::Result<Report> {
-    let this = ThisMachine::new(cluster)?;
-    if this.is_root() {
-        // The longest of all answers: it is under way while the other checks begin.
-        let outputs = Arc::clone(&this.outputs);
-        thread::Builder::new().spawn(move || outputs.of(&KUBELET_VERSION))?;
-    }
+pub fn run(Begun(outputs): Begun, cluster: &Cluster, ignore: &Ignore) -> io::Result<Report> {
+    let this = ThisMachine::new(cluster, outputs)?;
     Ok(run_on(Box::new(this), cluster.clone(), ignore, ALL))
 }
 
@@ -88,16 +99,20 @@ struct ThisMachine {
 }
 
 impl ThisMachine {
-    fn new(cluster: &Cluster) -> io::Result<Self> {
+    fn new(cluster: &Cluster, outputs: Arc<output::Outputs>) -> io::Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self {
             cri: Cri::new(&cluster.node.cri_socket, tokio.handle().clone()),
             systemd: Systemd::new(tokio.handle().clone()),
-            outputs: Arc::default(),
+            outputs,
             listeners: listeners::Listeners::default(),
             tokio,
         })
     }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn failed(path: &str) -> impl Fn(io::Error) -> String {
@@ -129,7 +144,7 @@ fn within<T: Send + 'static>(limit: Duration, act: impl FnOnce() -> T + Send + '
 
 impl Machine for ThisMachine {
     fn is_root(&self) -> bool {
-        rustix::process::geteuid().is_root()
+        is_root()
     }
 
     /// Those that this process may run on, as Go counts them.

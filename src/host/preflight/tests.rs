@@ -71,7 +71,7 @@ fn what_a_command_prints_is_told_and_so_is_why_it_cannot_be_run() {
 
 #[test]
 fn this_machine_answers() {
-    let this = ThisMachine::new(&fixture()).unwrap();
+    let this = ThisMachine::new(&fixture(), Arc::default()).unwrap();
     assert!(this.processors().unwrap() >= 1);
     assert!(this.memory().unwrap() > 1 << 20);
     assert!(this.has_address("127.0.0.1".parse().unwrap()).unwrap());
