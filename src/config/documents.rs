@@ -1,6 +1,7 @@
 //! Files cut into documents, each recognised by its `apiVersion` and `kind` and checked against its kind's schema.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -69,7 +70,14 @@ impl DocumentKind {
         }
     }
 
-    fn schema(self, old: bool) -> Value {
+    /// Its schema, which is made once.
+    fn schema(self, old: bool) -> &'static Value {
+        static MADE: Mutex<BTreeMap<(DocumentKind, bool), &Value>> = Mutex::new(BTreeMap::new());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry((self, old)).or_insert_with(|| Box::leak(Box::new(self.make_schema(old))))
+    }
+
+    fn make_schema(self, old: bool) -> Value {
         match self {
             InitConfiguration if old => v1beta3::schema(schema::whole::<v1beta4::InitConfiguration>()),
             ClusterConfiguration if old => v1beta3::schema(schema::whole::<v1beta4::ClusterConfiguration>()),
@@ -192,7 +200,7 @@ impl Documents {
             let message = format!("there are two documents of this kind, the first in {first}: keep one");
             self.report.shape(file, node.line, name, message);
         }
-        let mut node = schema::check(node, &kind.schema(old), name, file, &mut self.report);
+        let mut node = schema::check(node, kind.schema(old), name, file, &mut self.report);
         if old {
             let message = "kubeadm.k8s.io/v1beta3 is deprecated: `planekeeper config migrate` writes it as v1beta4";
             self.report.warn_at(file, node.line, name, message.to_owned());
