@@ -16,7 +16,6 @@ COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 MANIFESTS = "/etc/kubernetes/manifests"
 SYSTEM = "--namespace=kube-system"
 HOSTING = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: {}\n"
-UNIT = tests_watch.UNIT.replace("[Service]", "[Unit]\nAfter=containerd.service\n[Service]") + "[Install]\nWantedBy=multi-user.target\n"
 ATTEMPT_S = 10  # a connection may wait for a server that is starting, beside one that is ready
 PAUSE_S = 0.1
 
@@ -119,7 +118,7 @@ def reboot(test):
     node = test.node("a")
     configure(node, "SelfHosted")
     with test.check("a watch makes a bare host self-hosted"):
-        tests_watch.start(node, UNIT)
+        tests_watch.start(node)
         node.do("systemctl", "enable", "planekeeper")
         tests_watch.converged(node)
         is_self_hosted(node)
