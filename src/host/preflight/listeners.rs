@@ -15,9 +15,9 @@ use crate::preflight::machine::{Listener, Process};
 const LISTEN: &str = "0A";
 
 /// How often it is looked whether a process that has no files any more has ended, and how long that takes each time: a second in all.
-const ENDING: u32 = 40;
+const ENDING: u32 = 20;
 /// See [`ENDING`].
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The sockets that listen, read when they are first asked for.
 #[derive(Default)]
@@ -36,14 +36,29 @@ impl Listeners {
             return Ok(Vec::new());
         }
         let sockets = self.sockets.get_or_init(read_all).as_ref().map_err(Clone::clone)?;
-        let listener = |socket: &Socket| {
-            let holders = self.holders.get_or_init(|| holders(sockets));
-            Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() }
-        };
-        let found: Vec<Listener> = sockets.iter().filter(|socket| socket.port == port).map(listener).collect();
-        let ends = found.iter().any(|listener| listener.process.is_none()) && becomes_free(port);
-        Ok(if ends { Vec::new() } else { found })
+        let mut found = listeners(port, sockets, &|sockets| self.holders.get_or_init(|| holders(sockets)).clone());
+        for _ in 0..ENDING {
+            if found.iter().all(|listener| listener.process.is_some()) {
+                break;
+            }
+            // A process that ends has no open files to be found by any more, and its sockets live as long as the last of its threads. A
+            // component that the kubelet is just ending is no stranger, and another may share the port with it.
+            std::thread::sleep(LOOK_AGAIN);
+            if is_free(port) {
+                return Ok(Vec::new());
+            }
+            found = listeners(port, &read_all()?, &holders);
+        }
+        Ok(found)
     }
+}
+
+fn listeners(port: u16, sockets: &[Socket], holders: &dyn Fn(&[Socket]) -> BTreeMap<u64, Process>) -> Vec<Listener> {
+    let mine: Vec<&Socket> = sockets.iter().filter(|socket| socket.port == port).collect();
+    let holders = if mine.is_empty() { BTreeMap::new() } else { holders(sockets) };
+    let listener =
+        |socket: &&Socket| Listener { address: socket.address, port, process: holders.get(&socket.inode).cloned() };
+    mine.iter().map(listener).collect()
 }
 
 /// Nothing listens on a port at any address. The kernel can say so by itself; its tables cost a walk through its room for connections, which
@@ -60,15 +75,6 @@ fn is_free(port: u16) -> bool {
             Ok(()) => true,
             Err(error) => without_ipv6(&error),
         }
-}
-
-/// A process that ends has no open files to be found by any more, and its sockets live as long as the last of its threads. A component that
-/// the kubelet is just ending is no stranger.
-fn becomes_free(port: u16) -> bool {
-    (0..ENDING).any(|_| {
-        std::thread::sleep(LOOK_AGAIN);
-        is_free(port)
-    })
 }
 
 fn read_all() -> Result<Vec<Socket>, String> {
