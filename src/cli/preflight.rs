@@ -66,16 +66,16 @@ fn print(report: &Report, format: Format) -> Result<(), Failure> {
 }
 
 fn begin() -> Result<Begun, Failure> {
-    host::preflight::begin().map_err(failed)
+    host::preflight::begin().map_err(|error| failed(&error))
 }
 
-fn failed(error: io::Error) -> Failure {
-    Failure::of_io("check", Path::new("/"), &error)
+fn failed(error: &io::Error) -> Failure {
+    Failure::of_io("check", Path::new("/"), error)
 }
 
 fn checks(begun: Begun, cluster: &Cluster, ignoring: &Ignoring) -> Result<Report, Failure> {
     let ignore = Ignore::new(cluster.node.ignore_preflight_errors.iter().chain(&ignoring.ignore_preflight_errors));
-    let report = host::preflight::run(begun, cluster, &ignore).map_err(failed)?;
+    let report = host::preflight::run(begun, cluster, &ignore).map_err(|error| failed(&error))?;
     for name in &report.unknown {
         output::warning(&format!("{name} is to be ignored, and no preflight check has that name"));
     }
