@@ -28,7 +28,7 @@ impl Origin {
     /// Its text on disk.
     #[must_use]
     pub fn to_text(self) -> String {
-        serde_json::to_string_pretty(&Record { control_plane: self }).unwrap_or_default() + "\n"
+        crate::record::text_of(&Record { control_plane: self })
     }
 
     /// What a record says; `None` where there is none, or it is damaged.

@@ -27,6 +27,12 @@ struct File {
     text: String,
 }
 
+/// The text on disk of anything that planekeeper remembers.
+#[must_use]
+pub fn text_of<T: Serialize>(remembered: &T) -> String {
+    serde_json::to_string_pretty(remembered).unwrap_or_default() + "\n"
+}
+
 impl Record {
     /// The record of a configuration that was read.
     #[must_use]
@@ -41,7 +47,7 @@ impl Record {
     /// Its text on disk.
     #[must_use]
     pub fn to_text(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        text_of(self)
     }
 
     /// The cluster that a record describes; `None` where it is damaged, or this build no longer accepts it. The host is then

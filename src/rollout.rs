@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::pki;
+use crate::record;
 
 /// The static Pods, in the order in which they depend on each other.
 pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -33,7 +34,7 @@ impl Record {
     /// Its text on disk.
     #[must_use]
     pub fn to_text(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        record::text_of(self)
     }
 
     /// What a record says; `None` where it is damaged.

@@ -431,7 +431,7 @@ impl Status {
     /// Its text on disk.
     #[must_use]
     pub fn to_text(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        crate::record::text_of(self)
     }
 
     /// What a text says; `None` where it is none of ours.

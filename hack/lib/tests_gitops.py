@@ -57,6 +57,14 @@ def rolled_out(node, level):
     tests_watch.converged(node)
 
 
+def goes_on(node, level, publish):
+    """Another version is rolled out, and bad ones after it are not."""
+    publish(text(node, level), "second")
+    rolled_out(node, level)
+    kept(node, level, publish)
+    tests_watch.converged(node)
+
+
 def kept(node, level, publish):
     """Each bad version changes nothing, is named with its line, and drift is put right meanwhile."""
     good = text(node, level)
@@ -172,10 +180,7 @@ def git_sync(test, node):
         publish(text(node, 5), "first")
         follow(node, "git-sync", "from-git-sync")
         rolled_out(node, 5)
-        publish(text(node, 6), "second")
-        rolled_out(node, 6)
-        kept(node, 6, publish)
-        tests_watch.converged(node)
+        goes_on(node, 6, publish)
         shutil.copy(EXAMPLES / "git-sync/git-sync.yaml", node.path("/srv"))
         node.kubectl("apply", "--dry-run=server", "--filename=/srv/git-sync.yaml")
 
@@ -197,10 +202,7 @@ def configmap(test, node):
         node.wait_for("the link", lambda: not node.path("/var/lib/planekeeper-configmap/current").is_symlink() and "it is not there")
         follow(node, "configmap", "from-configmap")
         rolled_out(node, 7)
-        publish(text(node, 8), "second")
-        rolled_out(node, 8)
-        kept(node, 8, publish)
-        tests_watch.converged(node)
+        goes_on(node, 8, publish)
 
 
 def import_tools(node):

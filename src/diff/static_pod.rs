@@ -37,7 +37,13 @@ pub fn judge(spec: &RunningSpec, seen: &StaticPodSeen, now: i64) -> Verdict {
 /// A file that changed after a process had started.
 pub(super) fn newer(started: u64, reads: &[(String, u64)]) -> Option<Difference> {
     let (path, _) = reads.iter().find(|(_, changed)| *changed > started)?;
-    Some(Difference::new(START, format!("before {path} changed"), "after"))
+    Some(before(path))
+}
+
+/// That a process started before a file changed that it reads.
+#[must_use]
+pub fn before(path: &str) -> Difference {
+    Difference::new(START, format!("before {path} changed"), "after")
 }
 
 /// Nobody renews the Lease, although both the component and the API server have run for long enough.

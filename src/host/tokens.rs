@@ -14,6 +14,7 @@ use crate::cluster::TokenEnd;
 use crate::diff::tokens::{ended, recorded};
 use crate::facts::IssuedToken;
 use crate::observed::TokensSeen;
+use crate::record;
 use crate::resource::TokensSpec;
 
 #[derive(Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub fn text(tokens: &BTreeMap<String, IssuedToken>) -> String {
         secret: token.secret.clone(),
     };
     let record = Record { tokens: tokens.iter().map(|(id, token)| (id.clone(), entry(token))).collect() };
-    serde_json::to_string_pretty(&record).unwrap_or_default() + "\n"
+    record::text_of(&record)
 }
 
 /// The record that is wanted: what was recorded stays, what is new begins its life now.

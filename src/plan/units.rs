@@ -1,10 +1,10 @@
 //! Units that start again for what a plan changes.
 
 use super::{Action, Cause, Change, Plan, Step};
-use crate::diff;
+use crate::diff::{self, static_pod};
 use crate::observed::Seen;
 use crate::resource::{Effect, Id, Resource, Spec, Want};
-use crate::verdict::{Difference, Verdict};
+use crate::verdict::Verdict;
 
 /// A unit that runs, and a file that it reads is changed by the plan: it starts again in the same run, for the same cause.
 pub(super) fn restart(resource: &Resource, seen: &Seen, plan: &Plan) -> Option<Step> {
@@ -15,7 +15,7 @@ pub(super) fn restart(resource: &Resource, seen: &Seen, plan: &Plan) -> Option<S
     };
     let file = plan.steps.iter().find(read)?;
     let path = file.id.0.trim_start_matches("file:");
-    let difference = Difference::new("start", format!("before {path} changed"), "after");
+    let difference = static_pod::before(path);
     Some(Step {
         id: resource.id.clone(),
         phase: resource.phase,

@@ -53,7 +53,7 @@ impl Pause {
     /// Its text on disk.
     #[must_use]
     pub fn to_text(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        crate::record::text_of(self)
     }
 
     /// In one clause: `paused by root since 2026-11-22T00:00:00Z, until 2026-11-22T02:00:00Z: disk is replaced`.
