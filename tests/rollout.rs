@@ -69,6 +69,15 @@ fn a_changed_manifest_is_swapped_and_never_overtakes_the_pod_that_runs() {
 }
 
 #[test]
+fn a_kubelet_that_does_not_let_go_of_a_pod_is_started_anew_and_the_change_is_rolled_out() {
+    let (machine, _) = up(&cluster(SMALL));
+    *machine.deaf.lock().unwrap() = true;
+    let report = reconcile(&machine, &with_flag("2", &["kube-apiserver"]));
+    assert!(report.converged(), "{report:#?}");
+    assert!(machine.runs_with("kube-apiserver", GOOD) && !*machine.deaf.lock().unwrap());
+}
+
+#[test]
 fn when_all_manifests_change_one_component_restarts_after_the_other() {
     let (machine, _) = up(&cluster(SMALL));
     let report = reconcile(&machine, &with_flag("2", &COMPONENTS));

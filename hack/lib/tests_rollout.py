@@ -47,6 +47,12 @@ def rollout(test):
             node.reconcile()
         test.say(f"the API server was away for {outage.longest:.1f} s")
         expect(changed(before, pids(node)) == {"kube-apiserver"}, f"these have restarted: {changed(before, pids(node))}")
+    with test.check("right after a start of the kubelet too, which lets go of no Pod then until it has heard from an API server"):
+        node.do("systemctl", "restart", "kubelet")
+        node.configure(cluster=flag("kube-apiserver", "true", "profiling"))
+        with Outage(node) as outage:
+            node.reconcile()
+        test.say(f"the API server was away for {outage.longest:.1f} s")
         silent(node)
     with test.check("a flag that does not work is taken back, and not tried again"):
         good = node.path(MANIFEST).read_text()

@@ -21,8 +21,10 @@ use crate::rollout::{Record, hash, path};
 use crate::verdict::Verdict;
 use crate::yaml;
 
-/// How long the kubelet may take to let go of a Pod whose containers have ended. It takes half a second; what ended it may be busy.
-const LET_GO: Duration = Duration::from_secs(45);
+/// How long the kubelet may take to let go of a Pod whose containers have ended, and as long again to begin another in its place. It takes
+/// half a second; what ended it may be busy. One that has only just started takes nothing back before it has heard of the API server's Pods
+/// too: without an API server it waits for ever, and lets no other Pod of the name begin. Started anew it knows nothing of the Pod.
+const LET_GO: Duration = Duration::from_secs(10);
 
 /// How long after that it has forgotten the Pod, so that it begins another at once.
 const FORGET: Duration = Duration::from_secs(1);
@@ -97,6 +99,12 @@ pub trait Runtime {
     /// # Errors
     /// It could not be told.
     fn hurry(&self, pod: &StaticPodSpec) -> Result<(), ApplyError>;
+
+    /// Has the kubelet begin anew, unless it was told to not long ago.
+    ///
+    /// # Errors
+    /// It could not be told.
+    fn renew_kubelet(&self) -> Result<(), ApplyError>;
 
     /// What to tell a person about a component that did not become well in this time.
     fn diagnose(&self, gate: &PodGate, waited: Duration, why: &str) -> String;
@@ -262,7 +270,10 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
                     Err(why) => why,
                 };
             let waited = self.since(begun);
-            let crashes = found.is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
+            let crashes = found.as_ref().is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
+            if found.is_err() && waited >= LET_GO {
+                runtime.renew_kubelet()?;
+            }
             if waited >= gate.timeout || crashes {
                 self.lock().remove(component);
                 return Err(self.give_up(new, gate, waited, &why));

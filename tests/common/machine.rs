@@ -36,6 +36,8 @@ pub struct Machine {
     pub started: Mutex<bool>,
     /// The kubelet ends as soon as it was started.
     pub crashes: bool,
+    /// The kubelet has not heard of the API server's Pods since it started: what was taken away is still there for it.
+    pub deaf: Mutex<bool>,
     running: Mutex<Running>,
     /// Components that run in Pods of their `DaemonSet`s.
     pub hosted: Mutex<BTreeSet<String>>,
@@ -80,6 +82,7 @@ impl Machine {
             images: Mutex::default(),
             started: Mutex::new(false),
             crashes: false,
+            deaf: Mutex::new(false),
             running: Mutex::new(running),
             hosted: Mutex::default(),
             doubt: Mutex::default(),
@@ -94,6 +97,7 @@ impl Machine {
             images: Mutex::new(lock(&self.images).clone()),
             started: Mutex::new(*lock(&self.started)),
             crashes: self.crashes,
+            deaf: Mutex::new(*lock(&self.deaf)),
             running: Mutex::new(lock(&self.running).clone()),
             hosted: Mutex::new(lock(&self.hosted).clone()),
             doubt: Mutex::default(),
@@ -172,11 +176,16 @@ impl Machine {
     fn keep(&self, component: &'static str, running: &mut Running) {
         let Some((manifest, _)) = self.files.read(&format!("/etc/kubernetes/manifests/{component}.yaml")).unwrap()
         else {
-            running.containers.remove(component);
+            if !*lock(&self.deaf) {
+                running.containers.remove(component);
+            }
             return;
         };
         let before = running.containers.get(component);
         let other = before.is_some_and(|made| made.manifest != manifest);
+        if other && *lock(&self.deaf) {
+            return;
+        }
         running.overtaken += usize::from(other && before.is_some_and(|made| made.container.runs));
         if before.is_some_and(|made| made.container.runs && made.manifest == manifest) {
             return;
@@ -317,6 +326,11 @@ impl Runtime for Machine {
     }
 
     fn hurry(&self, _pod: &StaticPodSpec) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn renew_kubelet(&self) -> Result<(), ApplyError> {
+        *lock(&self.deaf) = false;
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
-        let [_, unregistered] = &self.nudged;
+        let [_, unregistered, _] = &self.nudged;
         let mut gone = Gone::default();
         loop {
             let answers = self.ask(&[&spec.condition], &[], false);
@@ -143,7 +143,7 @@ impl Live {
     }
 
     /// Starts the kubelet anew, unless it was for the same reason not long ago.
-    fn nudge(&self, last: &Mutex<Option<Instant>>) -> Result<(), ApplyError> {
+    pub(super) fn nudge(&self, last: &Mutex<Option<Instant>>) -> Result<(), ApplyError> {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < NUDGE) {
             return Ok(());

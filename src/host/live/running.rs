@@ -141,6 +141,10 @@ impl Runtime for Live {
         self.start_at_once(pod, &self.containers(&[pod]))
     }
 
+    fn renew_kubelet(&self) -> Result<(), ApplyError> {
+        self.nudge(&self.nudged[2])
+    }
+
     fn diagnose(&self, gate: &PodGate, waited: Duration, why: &str) -> String {
         Self::diagnose(self, &gate.to_gate(), waited, why)
     }
