@@ -25,7 +25,7 @@ def kubelet_config(test):
         said(node.do("planekeeper", "plan").stdout, "+ .maxPods: 77", "kube-system/kubelet-config:", "Restarts: kubelet.")
         containers, kubelet = node.containers(), node.kubelet()
         node.reconcile()
-        expect(capacity(node) == "77", f"the Node has room for {capacity(node)} Pods")
+        has_room(node, "77")
         expect(node.kubelet() != kubelet, "the kubelet was not started again")
         expect(node.containers() == containers, "containers were started again")
         said(node.reconcile().stdout, "No changes.")
@@ -41,8 +41,10 @@ def change(node, text):
     node.kubectl("patch", "configmap", "kubelet-config", SYSTEM, "--patch", patch)
 
 
-def capacity(node):
-    return node.kubectl("get", "node", node.name, "--output=jsonpath={.status.capacity.pods}")
+def has_room(node, pods):
+    """The Node says how many Pods its kubelet takes: a moment after that has started."""
+    room = lambda: node.kubectl("get", "node", node.name, "--output=jsonpath={.status.capacity.pods}")
+    node.wait_for(f"the Node to have room for {pods} Pods", lambda: room() != pods and f"it has room for {room()}")
 
 
 def refused(test, node, map):
@@ -73,7 +75,8 @@ def given_up(test, node, map):
         test.say(node.path(FAILED).read_text().split("\n")[1][:300])
         change(node, f"{map}maxPods: 78\n")
         node.reconcile()
-        expect(capacity(node) == "78" and not node.path(FAILED).exists(), "it was not followed again")
+        has_room(node, "78")
+        expect(not node.path(FAILED).exists(), "it was not followed again")
 
 
 def kubelet_sick(node):
@@ -116,7 +119,8 @@ def taken_back(test, node):
         configuration = node.path(CONFIGURATION)
         configuration.write_text(configuration.read_text().replace("{enabled: true}", "{enabled: false}"))
         said(node.reconcile().stdout, "- .maxPods: 80", f"- file:{GOOD}")
-        expect("80" not in capacity(node) and not node.path(GOOD).exists(), "something of it is left")
+        expect(not node.path(GOOD).exists(), "a record of it is left")
+        has_room(node, "110")
         text = node.kubectl("get", "configmap", "kubelet-config", SYSTEM, "--output=jsonpath={.data.kubelet}")
         expect("maxPods" not in text and "9000Gi" not in text, "the ConfigMap is not the configuration's")
         said(node.reconcile().stdout, "No changes.")
