@@ -74,7 +74,13 @@ fn a_kubelet_that_does_not_let_go_of_a_pod_is_started_anew_and_the_change_is_rol
     *machine.deaf.lock().unwrap() = true;
     let report = reconcile(&machine, &with_flag("2", &["kube-apiserver"]));
     assert!(report.converged(), "{report:#?}");
-    assert!(machine.runs_with("kube-apiserver", GOOD) && !*machine.deaf.lock().unwrap());
+    assert!(machine.runs_with("kube-apiserver", GOOD));
+    let bad = with_flag("bad", &["kube-apiserver"]);
+    let report = reconcile(&machine, &bad);
+    assert!(!report.converged());
+    assert!(machine.api_answers(), "the one of before does not run");
+    let again = reconcile(&machine, &bad);
+    assert!(is_given_up(&again, "kube-apiserver"), "{again:#?}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct Live {
     await_addons: bool,
     pulls: Pulls,
     /// When the kubelet was started anew so that it tries again what it has backed off from, and so that it registers its Node.
-    nudged: [Mutex<Option<Instant>>; 3],
+    nudged: [Mutex<Option<Instant>>; 2],
     /// Since when components are waited for that were changed.
     begun: Begun,
     /// Who is told of changes.

@@ -21,9 +21,9 @@ use crate::rollout::{Record, hash, path};
 use crate::verdict::Verdict;
 use crate::yaml;
 
-/// How long the kubelet may take to let go of a Pod whose containers have ended, and as long again to begin another in its place. It takes
-/// half a second; what ended it may be busy. One that has only just started takes nothing back before it has heard of the API server's Pods
-/// too: without an API server it waits for ever, and lets no other Pod of the name begin. Started anew it knows nothing of the Pod.
+/// How long the kubelet may take to let go of a Pod whose containers have ended. It takes half a second; what ended it may be busy. One that
+/// has only just started takes nothing back before it has heard of the API server's Pods too: without an API server it waits for ever, and
+/// lets no other Pod of the name begin. Started anew it knows nothing of the Pod.
 const LET_GO: Duration = Duration::from_secs(10);
 
 /// How long after that it has forgotten the Pod, so that it begins another at once.
@@ -100,10 +100,10 @@ pub trait Runtime {
     /// It could not be told.
     fn hurry(&self, pod: &StaticPodSpec) -> Result<(), ApplyError>;
 
-    /// Has the kubelet begin anew, unless it was told to not long ago.
+    /// Starts the kubelet anew, which costs no container anything.
     ///
     /// # Errors
-    /// It could not be told.
+    /// It could not be started.
     fn renew_kubelet(&self) -> Result<(), ApplyError>;
 
     /// What to tell a person about a component that did not become well in this time.
@@ -162,7 +162,8 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             let Some(record) = record.filter(|record| record.failed.is_none()) else { return self.write(&new) };
             // What a killed run took away comes back, and is looked after.
             self.keep(component, &Record { manifest: hash(&text), ..record })?;
-            self.write(&new)?;
+            let container = self.runtime.container(&gate.pod).ok().flatten();
+            self.swap(&new, gate, container.as_ref())?;
             return self.see_through(&new, gate, tell);
         };
         let Some(container) = self.disturbed(&gate.pod, &spec.path) else { return self.write(&new) };
@@ -270,10 +271,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
                     Err(why) => why,
                 };
             let waited = self.since(begun);
-            let crashes = found.as_ref().is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
-            if found.is_err() && waited >= LET_GO {
-                runtime.renew_kubelet()?;
-            }
+            let crashes = found.is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
             if waited >= gate.timeout || crashes {
                 self.lock().remove(component);
                 return Err(self.give_up(new, gate, waited, &why));
@@ -327,13 +325,17 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// Takes a manifest away, ends its container, and puts another in its place once the kubelet has let go of the Pod.
     fn swap(&self, new: &Manifest<'_>, gate: &PodGate, container: Option<&Container>) -> Result<(), ApplyError> {
         let (runtime, pod) = (self.runtime, &gate.pod);
-        let mut stopped = Ok(());
+        let (mut stopped, mut kept) = (Ok(()), false);
         let between = || {
             if let Some(container) = container.filter(|container| container.runs) {
                 stopped = runtime.stop(&container.id, grace(pod));
             }
             let begun = runtime.now();
-            while runtime.is_kept(pod).unwrap_or(false) && self.since(begun) < LET_GO {
+            loop {
+                kept = runtime.is_kept(pod).unwrap_or(false);
+                if !kept || self.since(begun) >= LET_GO {
+                    break;
+                }
                 runtime.pause(LOOK);
             }
             runtime.pause(FORGET);
@@ -343,7 +345,11 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         };
         let file = NewFile { path: new.path, bytes: new.text.as_bytes(), mode: new.mode };
         let swapped = self.writer.swap(file, between);
-        swapped.map_err(|error| ApplyError::new("write", new.path, error)).and(stopped)
+        swapped.map_err(|error| ApplyError::new("write", new.path, error))?;
+        if kept {
+            runtime.renew_kubelet()?;
+        }
+        stopped
     }
 
     /// The API server that runs beside an etcd which is changed. Before the kubelet starts another etcd it asks the API server to forget

@@ -330,7 +330,14 @@ impl Runtime for Machine {
     }
 
     fn renew_kubelet(&self) -> Result<(), ApplyError> {
-        *lock(&self.deaf) = false;
+        let manifest = |component: &str| {
+            let path = format!("/etc/kubernetes/manifests/{component}.yaml");
+            self.files.read(&path).unwrap().map(|(manifest, _)| manifest)
+        };
+        let mut running = lock(&self.running);
+        running.containers.retain(|component, made| manifest(component).as_ref() == Some(&made.manifest));
+        drop(running);
+        *lock(&self.deaf) = !self.api_answers();
         Ok(())
     }
 

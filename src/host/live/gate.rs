@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::desired::live::KUBELET;
 use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::live::ask::{Answers, Containers, NOT_ASKED, object};
 use crate::host::live::self_hosted::Gone;
 use crate::host::live::{Live, diagnosis};
 use crate::host::machine;
+use crate::host::rollout::Runtime;
 use crate::host::{ApplyError, Overtaken, Tell};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
@@ -110,7 +110,7 @@ impl Live {
     /// Waits until a condition holds, for as long as its gate allows.
     pub(super) fn wait(&self, id: &Id, spec: &GateSpec, tell: Tell<'_>) -> Result<(), ApplyError> {
         let begun = Instant::now();
-        let [_, unregistered, _] = &self.nudged;
+        let [_, unregistered] = &self.nudged;
         let mut gone = Gone::default();
         loop {
             let answers = self.ask(&[&spec.condition], &[], false);
@@ -143,13 +143,13 @@ impl Live {
     }
 
     /// Starts the kubelet anew, unless it was for the same reason not long ago.
-    pub(super) fn nudge(&self, last: &Mutex<Option<Instant>>) -> Result<(), ApplyError> {
+    fn nudge(&self, last: &Mutex<Option<Instant>>) -> Result<(), ApplyError> {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < NUDGE) {
             return Ok(());
         }
         *last = Some(Instant::now());
-        self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))
+        self.renew_kubelet()
     }
 }
 

@@ -142,7 +142,7 @@ impl Runtime for Live {
     }
 
     fn renew_kubelet(&self) -> Result<(), ApplyError> {
-        self.nudge(&self.nudged[2])
+        self.systemd.restart(KUBELET).map_err(|error| ApplyError::new("restart", KUBELET, error))
     }
 
     fn diagnose(&self, gate: &PodGate, waited: Duration, why: &str) -> String {
