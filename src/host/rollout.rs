@@ -5,6 +5,8 @@
 //! to put the new manifest there once the kubelet has let go of the Pod. What ran before is kept meanwhile, and comes back where the
 //! component does not become well.
 
+mod runtime;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use crate::resource::{FileSpec, PodGate, Rollout, RunningSpec, StaticPodSpec};
 use crate::rollout::{Record, hash, path};
 use crate::verdict::Verdict;
 use crate::yaml;
+
+pub use runtime::{Container, Runtime};
 
 /// How long the kubelet may take to let go of a Pod whose containers have ended. It takes half a second; what ended it may be busy. One that
 /// has only just started takes nothing back before it has heard of the API server's Pods too: without an API server it waits for ever, and
@@ -41,83 +45,6 @@ const ENDS_MAX: u32 = 3;
 
 /// How long a component that runs may take, before its manifest is changed, until it is well: what it depends on may just have changed.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A container, as far as it matters here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    /// Its id.
-    pub id: String,
-    /// It runs.
-    pub runs: bool,
-    /// When it was made, in microseconds since 1970.
-    pub created: u64,
-    /// How often the kubelet has made another of the Pod before it.
-    pub restarts: u32,
-    /// The image that it was made of.
-    pub image: String,
-    /// Its command line.
-    pub command: Vec<String>,
-}
-
-/// What runs on a host, as rollouts see and disturb it.
-pub trait Runtime {
-    /// The newest container of a Pod.
-    ///
-    /// # Errors
-    /// In words, why nobody knows.
-    fn container(&self, pod: &StaticPodSpec) -> Result<Option<Container>, String>;
-
-    /// The kubelet runs, and has not let go of a Pod.
-    ///
-    /// # Errors
-    /// In words, why nobody knows.
-    fn is_kept(&self, pod: &StaticPodSpec) -> Result<bool, String>;
-
-    /// The kubelet runs.
-    fn has_kubelet(&self) -> bool;
-
-    /// Ends a container, by its id.
-    ///
-    /// # Errors
-    /// It could not be ended.
-    fn stop(&self, id: &str, grace: Duration) -> Result<(), ApplyError>;
-
-    /// A component is well, by what it does.
-    ///
-    /// # Errors
-    /// In words, why not.
-    fn well(&self, pod: &StaticPodSpec) -> Result<(), String>;
-
-    /// A Pod's Lease is renewed, as far as it has one and the API server can tell.
-    ///
-    /// # Errors
-    /// In words, that it is not.
-    fn leads(&self, pod: &StaticPodSpec, since: i64) -> Result<(), String>;
-
-    /// Has the kubelet start at once what it waits to start again, where it does.
-    ///
-    /// # Errors
-    /// It could not be told.
-    fn hurry(&self, pod: &StaticPodSpec) -> Result<(), ApplyError>;
-
-    /// Starts the kubelet anew, which costs no container anything.
-    ///
-    /// # Errors
-    /// It could not be started.
-    fn renew_kubelet(&self) -> Result<(), ApplyError>;
-
-    /// What to tell a person about a component that did not become well in this time.
-    fn diagnose(&self, gate: &PodGate, waited: Duration, why: &str) -> String;
-
-    /// When a file was last changed, in microseconds since 1970.
-    fn changed(&self, path: &str) -> Option<u64>;
-
-    /// Seconds since 1970.
-    fn now(&self) -> i64;
-
-    /// Lets some time pass.
-    fn pause(&self, time: Duration);
-}
 
 /// Since when which component is waited for, over the passes of one process.
 pub type Begun = Mutex<BTreeMap<&'static str, i64>>;
