@@ -62,6 +62,9 @@ pub struct Status {
     /// When the host was last looked at: the age of everything that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<Moment>,
+    /// The configuration that it was compared with then, by its hash: another one than is in force where that was taken only now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared_with: Option<String>,
     /// Why the last look failed, where it did: what was seen is older than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blind: Option<String>,

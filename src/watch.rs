@@ -85,7 +85,7 @@ pub struct State {
     pub in_force: Option<InForce>,
     /// A version that was refused, while it is there.
     pub rejected: Option<Rejected>,
-    /// The last pass.
+    /// The last pass over the version in force.
     pub pass: Option<LastPass>,
     /// What is left alone, since another writer changes it back each time.
     pub fights: Vec<Fight>,

@@ -202,6 +202,7 @@ fn a_real_api_server_takes_every_object_once_and_finds_nothing_to_change_the_sec
         assert!(matches!(verdict, Verdict::Same), "{wanted}: {verdict:?}");
     }
     drift_is_put_right(&admin, &objects);
+    an_address_of_a_service_that_never_came_to_be_is_freed(&admin, &objects);
     the_status_is_told(&plane, &admin);
 }
 
@@ -271,4 +272,27 @@ fn drift_is_put_right(api: &Api, objects: &[Value]) {
         assert_eq!(api.get(&wanted).unwrap(), None);
         api.delete(&wanted).unwrap();
     }
+}
+
+/// The API server gives a Service its address before it stores it: whoever ends in between leaves an address that is taken.
+fn an_address_of_a_service_that_never_came_to_be_is_freed(api: &Api, objects: &[Value]) {
+    let service = objects.iter().find(|object| object["kind"] == "Service").unwrap();
+    let taken_by = |name: &str| {
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IPAddress",
+            "metadata": {"name": service["spec"]["clusterIP"]},
+            "spec": {"parentRef": {"resource": "services", "namespace": "kube-system", "name": name}},
+        })
+    };
+    let of_another = taken_by("another");
+    eventually("the Service's address is free", || api.get(&of_another).unwrap().is_none());
+    api.apply(&of_another, None).unwrap();
+    let refused = api.apply(service, None).unwrap_err();
+    assert!(refused.code() == Some(422) && refused.to_string().contains("already allocated"), "{refused}");
+    assert!(api.get(&of_another).unwrap().is_some(), "it is no address of this Service's");
+    api.delete(&of_another).unwrap();
+    api.apply(&taken_by("kube-dns"), None).unwrap();
+    api.apply(service, None).unwrap();
+    assert_eq!(api.get(&taken_by("kube-dns")).unwrap().unwrap()["spec"]["parentRef"]["name"], "kube-dns");
 }

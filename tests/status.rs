@@ -114,6 +114,21 @@ fn looked<'a>(cluster: &'a Cluster, pass: &'a Pass) -> Looked<'a> {
     Looked { cluster, desired: &pass.desired, observed: &pass.observed, plan: &pass.plan }
 }
 
+#[test]
+fn a_host_is_not_called_as_configured_before_it_was_compared_with_the_configuration_that_was_taken_last() {
+    let host = Host::new(SMALL);
+    let well = host.status(None, NOW);
+    let view = |status| View { status, now: Moment(NOW), presence: Presence::Written };
+    assert!(view(&well).ready());
+    let (program, taken) = (program(), Configuration { hash: "4".repeat(64), ..configuration() });
+    let status = update::next(Some(&well), &inputs(&program, &taken));
+    assert_eq!(view(&status).verdict().0, Word::Pending);
+    let pass = host.look();
+    let looked = Some(looked(&host.cluster, &pass));
+    let status = update::next(Some(&status), &Inputs { looked, ..inputs(&program, &taken) });
+    assert!(view(&status).ready());
+}
+
 const SCHEDULER: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 
 fn truth(status: &Status, kind: &str) -> (Truth, String) {

@@ -7,6 +7,7 @@ mod cache;
 mod call;
 pub(in crate::host) mod client;
 mod error;
+mod in_the_way;
 mod kinds;
 mod shared;
 mod subresource;
@@ -313,11 +314,7 @@ impl Caller {
         let &Change { place, wanted, left, deadline } = change;
         let applied = body::applied(wanted);
         let live = match self.patch_but(change, &applied, seen).await {
-            // What a binding binds to cannot be changed; `kubectl auth reconcile` makes another in its place.
-            Err(Why::Refused(refusal))
-                if refusal.code == 422 && self.binds_another_role(place, wanted, deadline).await? =>
-            {
-                self.delete(place, deadline).await?;
+            Err(Why::Refused(refusal)) if refusal.code == 422 && self.make_room(place, wanted, deadline).await? => {
                 self.patch(change, APPLY, &applied).await?
             }
             result => result?,
@@ -348,13 +345,6 @@ impl Caller {
             }
         }
         Err(Why::Refused(conflict))
-    }
-
-    async fn binds_another_role(&self, place: &Place, wanted: &Value, deadline: Instant) -> Result<bool, Why> {
-        if !matches!(place.kind.as_str(), "RoleBinding" | "ClusterRoleBinding") {
-            return Ok(false);
-        }
-        Ok(self.read(place, deadline).await?.is_some_and(|live| live["roleRef"] != wanted["roleRef"]))
     }
 
     /// Patches a Node that the kubelet has registered.

@@ -87,6 +87,10 @@ fn converged(status: &Status) -> Judged {
     if let Some(unseen) = unseen(status) {
         return unseen;
     }
+    if status.configuration.as_ref().is_some_and(|in_force| status.compared_with.as_ref() != Some(&in_force.hash)) {
+        let message = "the host was not compared with the configuration yet that was taken".to_owned();
+        return (Truth::False, "ChangesPending", message);
+    }
     if let Some(change) = status.refused_changes.first() {
         let message = format!("{} cannot become {}: {}", change.field, or_nothing(&change.after), change.reason);
         return (Truth::False, "ChangeRefused", message);

@@ -105,6 +105,7 @@ fn look(status: &mut Status, looked: &Looked<'_>, failed: &[Failed], now: Moment
     status.node.clone_from(&looked.cluster.node.name);
     status.kubernetes_version = looked.cluster.version.to_string();
     status.looked_at = Some(now);
+    status.compared_with = status.configuration.as_ref().map(|configuration| configuration.hash.clone());
     status.refused_changes = looked.plan.forbidden.iter().map(refused_change).collect();
     let given_up = looked.desired.given_up.iter();
     status.given_up = given_up.map(|one| GivenUp { resource: one.id.0.clone(), reason: clip(&one.reason) }).collect();

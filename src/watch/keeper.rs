@@ -166,6 +166,7 @@ impl<'a> Keeper<'a> {
             self.follow();
             if self.state.in_force != before {
                 wakes.insert(Wake::Configuration);
+                self.show();
             }
         }
         wakes.extend(self.due(now));

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// A kind, its plural in URLs, and whether its objects are in namespaces.
-const KINDS: [(&str, &str, bool); 18] = [
+const KINDS: [(&str, &str, bool); 19] = [
     ("CertificateSigningRequest", "certificatesigningrequests", false),
     ("ClusterRole", "clusterroles", false),
     ("ClusterRoleBinding", "clusterrolebindings", false),
@@ -15,6 +15,7 @@ const KINDS: [(&str, &str, bool); 18] = [
     ("DaemonSet", "daemonsets", true),
     ("Deployment", "deployments", true),
     ("Event", "events", true),
+    ("IPAddress", "ipaddresses", false),
     ("Lease", "leases", true),
     ("Namespace", "namespaces", false),
     ("Node", "nodes", false),

@@ -111,7 +111,7 @@ fn status_line(state: &State) -> String {
         (_, Some(why), _) => why.clone(),
         (.., Some(LastPass { result: Ok(report), .. })) if report.converged() => "converged".to_owned(),
         (.., Some(_)) => "not converged".to_owned(),
-        (.., None) => "starting".to_owned(),
+        (.., None) => "about to look".to_owned(),
     };
     format!("{what}; configuration {hash}{rejected}")
 }

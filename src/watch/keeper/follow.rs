@@ -143,6 +143,7 @@ impl Keeper<'_> {
         self.state.in_force = Some(InForce { hash: hash.clone(), source, resolved, since: machine::now() });
         self.state.rejected = None;
         self.state.idle = None;
+        self.state.pass = None;
         self.follower.take(hash);
         self.version = Some(version);
         self.host = None;
