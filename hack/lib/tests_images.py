@@ -7,6 +7,7 @@ import cache
 import images
 from node import CONFIGURATION, SECONDS_FOR_A_RUN, expect, last, said
 from registry import PASSWORD, USER, BadWay, Registry
+from tests_dns import KUBE_DNS
 
 HOSTS = "/etc/containerd/certs.d"
 FLAT = "k8s"  # the folder of the registry that mirrors Kubernetes' images
@@ -191,6 +192,17 @@ def from_a_registry(test):
         expect(run.returncode == 0, f"exit code {run.returncode}:\n{last(text)}")
         said(text, "the registry cannot be reached", f"created image:{here}/{FLAT}/{named(names, 'kube-scheduler')[0]}", "Converged")
         node.wait_until_ready(pods=0)
+
+    with test.check("KubeDNS's three images come from the mirror too, and preflight passes with them"):
+        for reference, archive in images.dns_archives().items():
+            store.push(f"{FLAT}/{reference.rpartition('/')[2]}", archive)
+        mirror(node, here)
+        configuration = node.path(CONFIGURATION)
+        configuration.write_text(configuration.read_text() + KUBE_DNS)
+        said(check(node, exit=1), "of 9 images are missing", *(f"{here}/{FLAT}/k8s-dns-{name}:" for name in ("kube-dns", "dnsmasq-nanny", "sidecar")))
+        said(pull(node), "All 9 images are present", "pulled")
+        said(check(node), "All 9 images are present.")
+        node.do("planekeeper", "preflight")
 
 
 TESTS = {"images": from_a_registry}
