@@ -216,7 +216,7 @@ pub fn pause(arguments: &PauseArguments) -> Result<Exit, Failure> {
     if writer.files().look_through(folder).map_err(failed)? == Look::Absent {
         writer.create_directories(folder, Mode { mode: 0o700, owner }).map_err(failed)?;
     }
-    writer.write_first(pause::PATH, pause.to_text().as_bytes(), Mode { mode: 0o600, owner }).map_err(failed)?;
+    writer.write_through(pause::PATH, pause.to_text().as_bytes(), Mode { mode: 0o600, owner }).map_err(failed)?;
     output::print(&format!("This host is {}.\n", pause.sentence()))?;
     Ok(Exit::Done)
 }

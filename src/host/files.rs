@@ -18,13 +18,13 @@ use crate::host::side_by_side::side_by_side;
 use crate::observed::Mode;
 
 pub use clear::ClearError;
-pub use writer::{NewFile, Writer, temporary};
+pub use writer::{NewFile, Turn, Writer, temporary};
 
 /// The most that is read of one file, in bytes. Nothing that planekeeper writes comes near it.
 pub const READ_MAX: u64 = 4 << 20;
 
-/// How many folders are synced at once.
-const FOLDERS_AT_ONCE: usize = 8;
+/// How many files and folders are synced at once.
+const SYNCS_AT_ONCE: usize = 4;
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,20 +74,17 @@ pub trait FileSystem: Sync {
     fn grant(&self, handle: &Self::Handle, mode: Mode) -> io::Result<()>;
     /// Waits until a file's content is on the disk.
     fn sync(&self, handle: &Self::Handle) -> io::Result<()>;
-    /// Waits until the content of several files is on the disk, which is no longer than for one of them where the file system
-    /// can wait for all at once.
-    fn sync_all(&self, handles: &[&Self::Handle]) -> io::Result<()> {
-        handles.iter().try_for_each(|handle| self.sync(handle))
+    /// Waits until the content of several files and the names in several folders are on the disk, which is no longer than for one of them
+    /// where the file system can wait for all at once. Says what came of the files, and which folders failed.
+    fn sync_together(&self, handles: &[&Self::Handle], folders: &[&str]) -> (io::Result<()>, Vec<(String, io::Error)>) {
+        let content = handles.iter().try_for_each(|handle| self.sync(handle));
+        let failed = |folder: &&str| self.sync_directory(folder).err().map(|error| ((*folder).to_owned(), error));
+        (content, folders.iter().filter_map(failed).collect())
     }
     /// Puts a file in the place of another, in the same folder, at once.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Waits until a folder's names are on the disk.
     fn sync_directory(&self, path: &str) -> io::Result<()>;
-    /// Waits until the names of several folders are on the disk; what failed comes back.
-    fn sync_directories(&self, paths: &[String]) -> Vec<(String, io::Error)> {
-        let failed = |path: &String| self.sync_directory(path).err().map(|error| (path.clone(), error));
-        paths.iter().filter_map(failed).collect()
-    }
     /// Makes a folder.
     fn create_directory(&self, path: &str) -> io::Result<()>;
     /// Sets mode and owner of what is there.
@@ -112,6 +109,13 @@ pub fn parent(path: &str) -> &str {
 /// The name in its folder.
 fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What is waited for beside others.
+#[derive(Clone, Copy)]
+enum Awaited<'a> {
+    File(&'a File),
+    Folder(&'a str),
 }
 
 /// The real file system below a folder.
@@ -274,9 +278,25 @@ impl FileSystem for Disk {
         handle.sync_all()
     }
 
-    /// Side by side: a journal commits together what is asked for together.
-    fn sync_all(&self, handles: &[&File]) -> io::Result<()> {
-        side_by_side(handles, handles.len(), |handle| handle.sync_all())
+    /// Side by side where they are many: a thread takes as long as the wait for one or two.
+    fn sync_together(&self, handles: &[&File], folders: &[&str]) -> (io::Result<()>, Vec<(String, io::Error)>) {
+        let files = handles.iter().map(|handle| Awaited::File(handle));
+        let all: Vec<Awaited<'_>> = files.chain(folders.iter().map(|folder| Awaited::Folder(folder))).collect();
+        let failed: Vec<Option<_>> = side_by_side(&all, SYNCS_AT_ONCE.min(all.len() / 2), |&awaited| {
+            let error = match awaited {
+                Awaited::File(handle) => handle.sync_all(),
+                Awaited::Folder(folder) => self.sync_directory(folder),
+            };
+            error.err().map(|error| (awaited, error))
+        });
+        let (mut content, mut names) = (Ok(()), Vec::new());
+        for (awaited, error) in failed.into_iter().flatten() {
+            match awaited {
+                Awaited::File(_) => content = Err(error),
+                Awaited::Folder(folder) => names.push((folder.to_owned(), error)),
+            }
+        }
+        (content, names)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -286,13 +306,6 @@ impl FileSystem for Disk {
 
     fn sync_directory(&self, path: &str) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.folder(path)?)?)
-    }
-
-    /// Side by side, as files are.
-    fn sync_directories(&self, paths: &[String]) -> Vec<(String, io::Error)> {
-        let failed = |path: &String| self.sync_directory(path).err().map(|error| (path.clone(), error));
-        let failed: Vec<Option<_>> = side_by_side(paths, FOLDERS_AT_ONCE, failed);
-        failed.into_iter().flatten().collect()
     }
 
     fn create_directory(&self, path: &str) -> io::Result<()> {

@@ -64,7 +64,7 @@ impl<F: FileSystem> Local<F> {
     /// It could not be written.
     pub fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
         let mode = Mode { mode: 0o600, owner: self.machine.owner };
-        self.writer.write_first(path, text.as_bytes(), mode).map_err(|error| ApplyError::new("write", path, error))
+        self.writer.write_through(path, text.as_bytes(), mode).map_err(|error| ApplyError::new("write", path, error))
     }
 
     /// What [`crate::desired`] may know of the files of a host.

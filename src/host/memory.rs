@@ -3,7 +3,7 @@
 //! It keeps apart what has been written and what is on the disk: a file's content is on the disk once it is synced, a name once its
 //! folder is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -65,12 +65,30 @@ impl Memory {
     /// The file system as it comes up after its power was cut: what was not synced is gone.
     #[must_use]
     pub fn after_power_cut(&self) -> Self {
+        self.after_power_cut_but(|_| false)
+    }
+
+    /// As [`Memory::after_power_cut`], where some names have reached the disk though nobody waited for that: a disk has an order of
+    /// its own.
+    #[must_use]
+    pub fn after_power_cut_but(&self, reached: impl Fn(&str) -> bool) -> Self {
         let mut state = self.lock().clone();
+        let mut folders = vec![("/".to_owned(), ROOT)];
+        while let Some((path, inode)) = folders.pop() {
+            if let Kind::Directory { names, synced } = &mut state.nodes[inode].kind {
+                let all: BTreeSet<String> = names.keys().chain(synced.keys()).cloned().collect();
+                let there = |name: &String| {
+                    let from = if reached(&format!("{path}{name}")) { &*names } else { &*synced };
+                    from.get(name).map(|inode| (name.clone(), *inode))
+                };
+                *names = all.iter().filter_map(there).collect();
+                synced.clone_from(names);
+                folders.extend(names.iter().map(|(name, inode)| (format!("{path}{name}/"), *inode)));
+            }
+        }
         for node in &mut state.nodes {
-            match &mut node.kind {
-                Kind::File { bytes, synced } => bytes.clone_from(synced),
-                Kind::Directory { names, synced } => names.clone_from(synced),
-                Kind::Link { .. } => {}
+            if let Kind::File { bytes, synced } = &mut node.kind {
+                bytes.clone_from(synced);
             }
         }
         Self { state: Mutex::new(state) }

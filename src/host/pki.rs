@@ -11,7 +11,7 @@ use crate::cluster::KeyAlgorithm;
 use crate::diff::mode::{self, Repair};
 use crate::diff::{self, certificate, key_pair};
 use crate::host::ApplyError;
-use crate::host::files::{FileSystem, Look, NewFile, Writer};
+use crate::host::files::{FileSystem, Look, NewFile, Turn, Writer};
 use crate::kubeconfig::{self, Credential};
 use crate::observed::{
     CertificateFacts, CertificateSeen, CredentialSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError,
@@ -227,8 +227,8 @@ impl<F: FileSystem> Issuance<'_, F> {
             bytes: certificate.as_bytes(),
             mode: Mode { mode: mode::CERTIFICATE, owner: spec.owner },
         };
-        self.write(made.then_some((&spec.key, &key)), certificate)?;
-        if matches!(spec.issuer, Issuer::SelfSigned { .. }) { self.settle(&spec.certificate) } else { Ok(()) }
+        let turn = if matches!(spec.issuer, Issuer::SelfSigned { .. }) { Turn::First } else { Turn::Last };
+        self.write(made.then_some((&spec.key, &key)), certificate, turn)
     }
 
     /// Makes a pair of key files, or the public one of a private one that is there.
@@ -246,8 +246,7 @@ impl<F: FileSystem> Issuance<'_, F> {
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
         let public =
             NewFile { path: &spec.public, bytes: public.as_bytes(), mode: Mode { mode: mode::KEY, owner: spec.owner } };
-        self.write(made.then_some((&spec.private, &key)), public)?;
-        self.settle(&spec.public)
+        self.write(made.then_some((&spec.private, &key)), public, Turn::First)
     }
 
     /// Makes a kubeconfig with a new key and client certificate in it.
@@ -276,7 +275,7 @@ impl<F: FileSystem> Issuance<'_, F> {
             }
         };
         let mode = Mode { mode: spec.mode, owner: spec.owner };
-        self.write(None, NewFile { path: &spec.path, bytes: text.as_bytes(), mode })
+        self.write(None, NewFile { path: &spec.path, bytes: text.as_bytes(), mode }, Turn::Last)
     }
 
     /// Makes a client certificate and its key, as PEM.
@@ -312,26 +311,21 @@ impl<F: FileSystem> Issuance<'_, F> {
         };
         let dated = path.replace("current", &stamp(self.now));
         let mode = Mode { mode: mode::KEY, owner: spec.owner };
-        self.write(None, NewFile { path: &dated, bytes: pem.as_bytes(), mode })?;
+        self.write(None, NewFile { path: &dated, bytes: pem.as_bytes(), mode }, Turn::Last)?;
         self.writer.link(path, &dated).map_err(|error| ApplyError::new("link", path, error))
     }
 
     /// Writes a file, with the new key that it belongs to before it: the key takes its place first, so that there is never a
     /// certificate whose key is nowhere.
-    fn write(&self, key: Option<(&str, &PrivateKey)>, file: NewFile<'_>) -> Result<(), ApplyError> {
-        let Some((path, key)) = key else { return self.write_files(&[file]) };
+    fn write(&self, key: Option<(&str, &PrivateKey)>, file: NewFile<'_>, turn: Turn) -> Result<(), ApplyError> {
+        let Some((path, key)) = key else { return self.write_files(&[file], turn) };
         let text = key.to_pem().map_err(|error| ApplyError::new("write", path, error))?;
         let mode = Mode { mode: mode::KEY, owner: file.mode.owner };
-        self.write_files(&[NewFile { path, bytes: text.as_bytes(), mode }, file])
+        self.write_files(&[NewFile { path, bytes: text.as_bytes(), mode }, file], turn)
     }
 
-    fn write_files(&self, files: &[NewFile<'_>]) -> Result<(), ApplyError> {
-        self.writer.write_together(files).map_err(|(path, error)| ApplyError::new("write", path, error))
-    }
-
-    /// Waits for what others are signed by or checked with: it must not be lost where they are not.
-    fn settle(&self, path: &str) -> Result<(), ApplyError> {
-        self.writer.settle_above(path).map_err(|error| ApplyError::new("write", path, error))
+    fn write_files(&self, files: &[NewFile<'_>], turn: Turn) -> Result<(), ApplyError> {
+        self.writer.write_together(files, turn).map_err(|(path, error)| ApplyError::new("write", path, error))
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ApplyError> {

@@ -355,7 +355,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
 
     fn keep(&self, component: &str, record: &Record) -> Result<(), ApplyError> {
         let path = path(component);
-        let written = self.writer.write_first(&path, record.to_text().as_bytes(), self.mode);
+        let written = self.writer.write_through(&path, record.to_text().as_bytes(), self.mode);
         written.map_err(|error| ApplyError::new("write", path, error))
     }
 

@@ -100,7 +100,7 @@ impl<F: FileSystem> Shown<F> {
         if written.as_ref() != Some(&timeless) {
             let mode = Mode { mode: 0o600, owner: self.owner };
             let text = self.board.status().to_text();
-            let result = self.writer.write_first(status::PATH, text.as_bytes(), mode);
+            let result = self.writer.write_through(status::PATH, text.as_bytes(), mode);
             result.map_err(|error| ApplyError::new("write", status::PATH, error))?;
             *written = Some(timeless);
         }

@@ -1,8 +1,8 @@
 //! Writes that are atomic and durable, out of the effects of a [`FileSystem`].
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::{FileSystem, Look, name, parent};
 use crate::observed::Mode;
@@ -33,10 +33,23 @@ pub struct NewFile<'a> {
 pub struct Writer<F> {
     files: F,
     /// Folders with names that are not on the disk yet.
-    unsettled: Mutex<BTreeSet<String>>,
-    /// Held while folders are synced.
+    unsettled: Mutex<BTreeMap<String, Turn>>,
+    /// Held while folders are synced that others wait for: who finds one settled must not go on before it is.
     settling: Mutex<()>,
 }
+
+/// When the name of a file has to be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// Once [`Writer::settle`] has returned.
+    Last,
+    /// Others are made from it or checked with it: before anything that is written later takes its place. Nobody waits for that but what
+    /// is written later, which is made meanwhile.
+    First,
+}
+
+/// What came of waiting for folders.
+type Settled = Result<(), (String, io::Error)>;
 
 impl<F: FileSystem> Writer<F> {
     /// A writer to a file system.
@@ -54,7 +67,7 @@ impl<F: FileSystem> Writer<F> {
     /// # Errors
     /// The first effect that failed; what was there is then untouched.
     pub fn write(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
-        self.write_together(&[NewFile { path, bytes, mode }]).map_err(|(_, error)| error)
+        self.write_together(&[NewFile { path, bytes, mode }], Turn::Last).map_err(|(_, error)| error)
     }
 
     /// Writes files that belong together: the content of all is on the disk before the first takes its place, and they take their
@@ -62,9 +75,9 @@ impl<F: FileSystem> Writer<F> {
     ///
     /// # Errors
     /// The first effect that failed, with the path of its file; that file and those after it are then untouched.
-    pub fn write_together<'a>(&self, new: &[NewFile<'a>]) -> Result<(), (&'a str, io::Error)> {
+    pub fn write_together<'a>(&self, new: &[NewFile<'a>], turn: Turn) -> Result<(), (&'a str, io::Error)> {
         let mut staged = Vec::with_capacity(new.len());
-        let written = self.stage(new, &mut staged).and_then(|()| self.put_in_place(new, &mut staged));
+        let written = self.stage(new, &mut staged, turn).and_then(|()| self.put_in_place(new, &mut staged, turn));
         // A full disk must not keep the half of a file; if this fails too, the next run removes it.
         for (name, _) in staged {
             let _ = self.files.remove_file(&name);
@@ -77,6 +90,7 @@ impl<F: FileSystem> Writer<F> {
         &self,
         new: &[NewFile<'a>],
         staged: &mut Vec<(String, F::Handle)>,
+        turn: Turn,
     ) -> Result<(), (&'a str, io::Error)> {
         let files = &self.files;
         for NewFile { path, bytes, mode } in new {
@@ -94,7 +108,29 @@ impl<F: FileSystem> Writer<F> {
             }
         }
         let handles: Vec<_> = staged.iter().map(|(_, handle)| handle).collect();
-        files.sync_all(&handles).map_err(|error| (new.first().map_or("/", |first| first.path), error))
+        let synced = match turn {
+            Turn::First => files.sync_together(&handles, &[]).0,
+            Turn::Last => self.sync_behind_first(&handles),
+        };
+        synced.map_err(|error| (new.first().map_or("/", |first| first.path), error))
+    }
+
+    /// Waits for the content of files and for the names that come first: for both at once, unless somebody waits for these already.
+    fn sync_behind_first(&self, handles: &[&F::Handle]) -> io::Result<()> {
+        let alone = match self.settling.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.files.sync_together(handles, &[]).0?;
+                return self.settle_those(|_, turn| turn == Turn::First).map_err(|(_, error)| error);
+            }
+        };
+        let first = self.take(|_, turn| turn == Turn::First);
+        if first.is_empty() {
+            drop(alone);
+        }
+        let (content, names) = self.sync(handles, first);
+        content.and(names.map_err(|(_, error)| error))
     }
 
     /// Puts what is staged in its place, and takes out of the list what is there.
@@ -102,23 +138,31 @@ impl<F: FileSystem> Writer<F> {
         &self,
         new: &[NewFile<'a>],
         staged: &mut Vec<(String, F::Handle)>,
+        turn: Turn,
     ) -> Result<(), (&'a str, io::Error)> {
         for NewFile { path, .. } in new {
             if let Some((name, _)) = staged.first() {
                 self.files.rename(name, path).map_err(|error| (*path, error))?;
             }
             staged.remove(0);
-            self.unsettle(parent(path));
+            self.unsettle(parent(path), turn);
+        }
+        if turn == Turn::First {
+            let mut unsettled = self.lock();
+            for folder in new.iter().flat_map(|new| folders_above(new.path)) {
+                if let Some(turn) = unsettled.get_mut(folder) {
+                    *turn = Turn::First;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Writes a file that others are made from: it is on the disk, with the names of all folders above it, before anything else
-    /// is written.
+    /// Writes a file that is on the disk, with the names of all folders above it, when this returns.
     ///
     /// # Errors
     /// The first effect that failed.
-    pub fn write_first(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    pub fn write_through(&self, path: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
         self.write(path, bytes, mode)?;
         self.settle_above(path)
     }
@@ -128,14 +172,8 @@ impl<F: FileSystem> Writer<F> {
     /// # Errors
     /// The effect that failed.
     pub fn settle_above(&self, path: &str) -> io::Result<()> {
-        // One at a time: who finds a folder settled must not go on before it is.
-        let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        let above = std::iter::successors(Some(path), |path| (*path != "/").then(|| parent(path))).skip(1);
-        let folders: Vec<String> = {
-            let mut unsettled = self.lock();
-            above.filter_map(|folder| unsettled.take(folder)).collect()
-        };
-        self.sync(&folders).map_err(|(_, error)| error)
+        let above: Vec<&str> = folders_above(path).collect();
+        self.settle_those(|folder, _| above.contains(&folder)).map_err(|(_, error)| error)
     }
 
     /// Takes a file away, has something done while there is none, and puts another in its place, which is on the disk when this
@@ -145,12 +183,12 @@ impl<F: FileSystem> Writer<F> {
     /// The first effect that failed.
     pub fn swap(&self, new: NewFile<'_>, between: impl FnOnce()) -> io::Result<()> {
         let mut staged = Vec::new();
-        let swapped = self.stage(&[new], &mut staged).and_then(|()| {
+        let swapped = self.stage(&[new], &mut staged, Turn::Last).and_then(|()| {
             match self.remove(new.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((new.path, error)),
                 _ => between(),
             }
-            self.put_in_place(&[new], &mut staged)
+            self.put_in_place(&[new], &mut staged, Turn::Last)
         });
         for (name, _) in staged {
             let _ = self.files.remove_file(&name);
@@ -173,7 +211,7 @@ impl<F: FileSystem> Writer<F> {
             made => made?,
         }
         files.rename(&staged, path)?;
-        self.unsettle(parent(path));
+        self.unsettle(parent(path), Turn::Last);
         Ok(())
     }
 
@@ -183,7 +221,7 @@ impl<F: FileSystem> Writer<F> {
     /// The effect that failed.
     pub fn remove(&self, path: &str) -> io::Result<()> {
         self.files.remove_file(path)?;
-        self.unsettle(parent(path));
+        self.unsettle(parent(path), Turn::Last);
         Ok(())
     }
 
@@ -204,7 +242,7 @@ impl<F: FileSystem> Writer<F> {
             result => result?,
         }
         files.set_mode(path, mode)?;
-        self.unsettle(above);
+        self.unsettle(above, Turn::Last);
         Ok(())
     }
 
@@ -212,26 +250,47 @@ impl<F: FileSystem> Writer<F> {
     ///
     /// # Errors
     /// The folder that could not be synced. It is tried again the next time.
-    pub fn settle(&self) -> Result<(), (String, io::Error)> {
-        let folders: Vec<String> = std::mem::take(&mut *self.lock()).into_iter().collect();
-        self.sync(&folders)
+    pub fn settle(&self) -> Settled {
+        self.settle_those(|_, _| true)
     }
 
-    /// Waits for folders that were taken out of the unsettled ones, so that a name which another step adds meanwhile puts its
-    /// folder in again. Those that fail go back.
-    fn sync(&self, folders: &[String]) -> Result<(), (String, io::Error)> {
-        let mut failed = self.files.sync_directories(folders);
+    fn settle_those(&self, which: impl Fn(&str, Turn) -> bool) -> Settled {
+        let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sync(&[], self.take(which)).1
+    }
+
+    /// Takes folders out of the unsettled ones, so that a name which another step adds meanwhile puts its folder in again.
+    fn take(&self, which: impl Fn(&str, Turn) -> bool) -> Vec<(String, Turn)> {
+        let mut unsettled = self.lock();
+        let all = std::mem::take(&mut *unsettled).into_iter();
+        let (taken, left): (Vec<_>, Vec<_>) = all.partition(|(folder, turn)| which(folder, *turn));
+        unsettled.extend(left);
+        taken
+    }
+
+    /// Waits for the content of files and for folders that were taken. Those that fail go back.
+    fn sync(&self, handles: &[&F::Handle], taken: Vec<(String, Turn)>) -> (io::Result<()>, Settled) {
+        let folders: Vec<&str> = taken.iter().map(|(folder, _)| folder.as_str()).collect();
+        let (content, mut failed) = self.files.sync_together(handles, &folders);
         for (folder, _) in &failed {
-            self.unsettle(folder);
+            let turn = taken.iter().find(|(taken, _)| taken == folder).map_or(Turn::Last, |(_, turn)| *turn);
+            self.unsettle(folder, turn);
         }
-        if failed.is_empty() { Ok(()) } else { Err(failed.swap_remove(0)) }
+        (content, if failed.is_empty() { Ok(()) } else { Err(failed.swap_remove(0)) })
     }
 
-    fn unsettle(&self, folder: &str) {
-        self.lock().insert(folder.to_owned());
+    fn unsettle(&self, folder: &str, turn: Turn) {
+        let mut unsettled = self.lock();
+        let known = unsettled.entry(folder.to_owned()).or_insert(turn);
+        *known = turn.max(*known);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Turn>> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All folders that a file is in.
+fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| (*path != "/").then(|| parent(path))).skip(1)
 }
