@@ -276,6 +276,12 @@ impl KeyAlgorithm {
         }
     }
 
+    /// Whether keys are made by searching for primes, which takes a processor long.
+    #[must_use]
+    pub const fn is_rsa(self) -> bool {
+        matches!(self, Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
+    }
+
     /// Every algorithm that kubeadm knows.
     pub const ALL: [Self; 5] = [Self::EcdsaP256, Self::EcdsaP384, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
 }

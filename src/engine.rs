@@ -19,7 +19,7 @@ use crate::resource::{Desired, Id};
 pub use claim::{Claim, claim};
 pub use steps::workers;
 
-/// The most passes of one run. A cold start takes four: the host's files, what follows from its CA, a look at the result; more
+/// The most passes of one run. A cold start takes three: the host's files, what follows from its CA, a look at the result; more
 /// means that a diff and its driver do not agree, and the report names what would not settle.
 pub const PASSES_MAX: usize = 8;
 
@@ -213,12 +213,15 @@ pub fn reconcile_with<H: Host + ?Sized>(
     let mut reached = BTreeSet::new();
     // What has just happened is put right before all else is looked at, where it is drift that cannot be of the configuration.
     let known = last_good.is_some_and(|last| std::ptr::eq(last, cluster));
-    let mut about = Some(run.about).filter(|about| known && first.is_none() && !about.is_empty());
+    let mut about = known.then(|| run.about.clone()).filter(|about| first.is_none() && !about.is_empty());
+    let mut applied = false;
     loop {
         let part = about.take();
+        let look = || look_at(host, cluster, last_good, part.as_ref());
         let mut pass = match first.take() {
             Some(pass) => pass,
-            None => look_at(host, cluster, last_good, part)?,
+            None if std::mem::take(&mut applied) => beside_settling(host, look)?,
+            None => look()?,
         };
         pass.plan.hold(&pass.desired, run.held);
         report.passes += 1;
@@ -242,9 +245,10 @@ pub fn reconcile_with<H: Host + ?Sized>(
         }
         (run.tell)(Event::Planned(pass.plan.steps.len()));
         let mut outcome = steps::apply(host, &pass, &in_vain, run);
+        applied = true;
         report.interrupted = outcome.interrupted;
         outcome.done.sort_unstable();
-        report.unsettled = host.settle().err();
+        report.unsettled = None;
         let mut further = false;
         for index in outcome.done {
             let step = &pass.plan.steps[index];
@@ -268,12 +272,25 @@ pub fn reconcile_with<H: Host + ?Sized>(
         }
         if part.is_none() && !further && !report.failed.is_empty() && !report.interrupted {
             // Nothing was done that was not done before: another pass would meet the same errors.
+            report.unsettled = host.settle().err().or(report.unsettled);
             report.left = pass.plan;
             hold_the_rest(&mut report, &pass.desired);
             report.seen = (pass.desired, pass.observed);
             return Ok(report);
         }
+        // What could not be said before the steps were done is looked at alone: another look at everything is for the end.
+        if part.is_none() && report.failed.is_empty() && pass.plan.settled() && !pass.plan.waiting.is_empty() {
+            about = Some(pass.plan.waiting.into_iter().map(|waiting| waiting.id).collect());
+        }
     }
+}
+
+/// Does something while the disk is waited for. What fails to become durable is tried once more at the end of the run.
+fn beside_settling<H: Host + ?Sized, T>(host: &H, act: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        scope.spawn(|| host.settle());
+        act()
+    })
 }
 
 /// Steps that were not tried, because something that they need failed, are held by it.

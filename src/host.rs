@@ -32,6 +32,8 @@ use crate::observed::{ObserveError, Observed, Seen};
 use crate::resource::{Desired, Id, Resource};
 use crate::verdict::Verdict;
 
+pub use side_by_side::processors;
+
 /// A host that a control plane runs on, or a folder that stands for one.
 pub trait Host: Sync {
     /// What [`crate::desired`] may know besides the configuration.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ const REASON: usize = 160;
 pub struct Progress {
     shared: Arc<Shared>,
     terminal: bool,
-    teller: Option<JoinHandle<()>>,
+    /// Writes what is not told at once; there is none before there is something to do.
+    teller: OnceLock<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -73,13 +74,7 @@ impl Progress {
     /// Nothing told yet.
     #[must_use]
     pub fn new() -> Self {
-        let shared = Arc::new(Shared::default());
-        let terminal = stderr().is_terminal();
-        let teller = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || if terminal { shared.draw() } else { shared.tell_waits() }
-        });
-        Self { shared, terminal, teller: Some(teller) }
+        Self { shared: Arc::default(), terminal: stderr().is_terminal(), teller: OnceLock::new() }
     }
 
     /// Tells of an event.
@@ -104,6 +99,11 @@ impl Progress {
     pub fn planned(&self, count: usize) {
         let mut state = self.shared.lock();
         *state = State { planned: count, over: state.over, ..State::default() };
+        drop(state);
+        self.teller.get_or_init(|| {
+            let (shared, terminal) = (Arc::clone(&self.shared), self.terminal);
+            std::thread::spawn(move || if terminal { shared.draw() } else { shared.tell_waits() })
+        });
     }
 
     /// One of them begins.

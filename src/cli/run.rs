@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -256,10 +257,13 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     let report = report?;
     let converged = report.converged();
     let text = record.to_text();
-    told.write_down(place.path(), &text, &report);
-    if converged && last_text.as_deref() != Some(&text) {
-        host.keep(record::PATH, &text)?;
-    }
+    let news = converged && last_text.as_deref() != Some(&text);
+    // Both wait for the disk, and not for each other.
+    std::thread::scope(|scope| {
+        let kept = news.then(|| scope.spawn(|| host.keep(record::PATH, &text)));
+        told.write_down(place.path(), &text, &report);
+        kept.map_or(Ok(()), |kept| kept.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
     let first = last_text.is_none();
     let asked = first || arguments.upload_certs;
     let ending =

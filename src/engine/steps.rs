@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Event, Failed, Pass, Run};
-use crate::host::{ApplyError, Host};
+use crate::host::{ApplyError, Host, processors};
 use crate::observed::Seen;
 use crate::plan::{Action, Step};
 use crate::resource::{Id, Resource, Spec, Want};
@@ -18,10 +18,6 @@ use crate::resource::{Id, Resource, Spec, Want};
 #[must_use]
 pub fn workers() -> usize {
     8 + processors()
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// What became of the steps of a pass.
@@ -42,7 +38,9 @@ struct Queue {
     /// Steps that wait, with how many of their needs are not there yet.
     waits: BTreeMap<usize, usize>,
     running: usize,
-    /// How many of those that run make keys, and how many may: one more than there are processors, since each key is also written,
+    /// Who waits for a step.
+    idle: usize,
+    /// How many of those that run make keys that take long, and how many may: one more than there are processors, since each key is also written,
     /// which waits for the disk.
     making_keys: usize,
     making_keys_max: usize,
@@ -68,15 +66,12 @@ pub(super) fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<
     // Who waits for what comes by itself keeps nobody else from working.
     let waiting = pass.plan.steps.len() - pass.plan.changes().count();
     let workers = if run.workers == 1 { 1 } else { (run.workers + waiting).min(pass.plan.steps.len()) };
-    if workers <= 1 {
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|| work.run());
+        }
         work.run();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| work.run());
-            }
-        });
-    }
+    });
     work.queue.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
@@ -140,6 +135,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             ready: ready.collect(),
             waits,
             running: 0,
+            idle: 0,
             making_keys: 0,
             making_keys_max: 1 + processors(),
             outcome: Outcome::default(),
@@ -207,15 +203,21 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 self.changed.notify_all();
                 return None;
             }
+            queue.idle += 1;
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 
+    /// Whether a step makes a key of an algorithm that searches for primes.
     fn makes_keys(&self, index: usize) -> bool {
-        matches!(
-            &self.resources[&self.pass.plan.steps[index].id].want,
-            Want::Present(Spec::KeyPair(_) | Spec::Certificate(_) | Spec::Kubeconfig(_))
-        )
+        let algorithm = match &self.resources[&self.pass.plan.steps[index].id].want {
+            Want::Present(Spec::KeyPair(pair)) => pair.algorithm,
+            Want::Present(Spec::Certificate(certificate)) => certificate.profile.algorithm,
+            Want::Present(Spec::Kubeconfig(kubeconfig)) => kubeconfig.profile.algorithm,
+            _ => return false,
+        };
+        algorithm.is_rsa()
     }
 
     /// A step that waited has made way: it is neither done nor has it failed.
@@ -252,7 +254,9 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             Err(error) => queue.outcome.failed.push(Failed { id: self.pass.plan.steps[index].id.clone(), error }),
         }
         // Whoever ended a step takes the next one; others are woken for the rest only.
-        for _ in 1..queue.ready.len() {
+        let woken = queue.idle.min(queue.ready.len().saturating_sub(1));
+        drop(queue);
+        for _ in 0..woken {
             self.changed.notify_one();
         }
     }

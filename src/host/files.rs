@@ -24,7 +24,7 @@ pub use writer::{NewFile, Turn, Writer, temporary};
 pub const READ_MAX: u64 = 4 << 20;
 
 /// How many files and folders are synced at once.
-const SYNCS_AT_ONCE: usize = 4;
+const SYNCS_AT_ONCE: usize = 2;
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
 use crate::host::pull::Pulls;
 use crate::host::rollout::Begun;
-use crate::host::side_by_side::{processors, side_by_side};
+use crate::host::side_by_side::{computing, side_by_side};
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Change, Host, Listener, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
@@ -243,7 +243,7 @@ impl Live {
     fn observe_files(&self, desired: &Desired) -> Observed {
         let readings = Readings::new(self.local.files());
         let read = |resource: &Resource| Some((resource.id.clone(), self.local.observe(resource, &readings)?));
-        let read: Vec<_> = side_by_side(&desired.resources, processors(), read);
+        let read: Vec<_> = side_by_side(&desired.resources, computing(), read);
         read.into_iter().flatten().collect()
     }
 

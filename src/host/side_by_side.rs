@@ -1,14 +1,23 @@
 //! Doing the same with many things at once.
 
 use std::panic::resume_unwind;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most threads that are worth it where processors are what it takes.
 const PROCESSORS_MAX: usize = 4;
 
-/// As many as there are processors: for what computes.
-pub(super) fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(PROCESSORS_MAX)
+/// How many processors this process may use. Counting them reads files of its control group, so it is done once.
+#[must_use]
+pub fn processors() -> usize {
+    static PROCESSORS: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    *PROCESSORS
+}
+
+/// As many threads as are worth it for what computes.
+pub(super) fn computing() -> usize {
+    processors().min(PROCESSORS_MAX)
 }
 
 /// Does the same with every item, on so many threads. What comes of it is in no order.

@@ -129,7 +129,7 @@ impl<F: FileSystem> Writer<F> {
         if first.is_empty() {
             drop(alone);
         }
-        let (content, names) = self.sync(handles, first);
+        let (content, names) = self.sync(handles, &first);
         content.and(names.map_err(|(_, error)| error))
     }
 
@@ -256,7 +256,7 @@ impl<F: FileSystem> Writer<F> {
 
     fn settle_those(&self, which: impl Fn(&str, Turn) -> bool) -> Settled {
         let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sync(&[], self.take(which)).1
+        self.sync(&[], &self.take(which)).1
     }
 
     /// Takes folders out of the unsettled ones, so that a name which another step adds meanwhile puts its folder in again.
@@ -269,7 +269,7 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Waits for the content of files and for folders that were taken. Those that fail go back.
-    fn sync(&self, handles: &[&F::Handle], taken: Vec<(String, Turn)>) -> (io::Result<()>, Settled) {
+    fn sync(&self, handles: &[&F::Handle], taken: &[(String, Turn)]) -> (io::Result<()>, Settled) {
         let folders: Vec<&str> = taken.iter().map(|(folder, _)| folder.as_str()).collect();
         let (content, mut failed) = self.files.sync_together(handles, &folders);
         for (folder, _) in &failed {
