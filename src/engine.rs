@@ -236,7 +236,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
         } else if pass.plan.steps.is_empty() {
             continue;
         }
-        if pass.plan.steps.is_empty() || report.passes == PASSES_MAX || report.interrupted {
+        if pass.plan.steps.is_empty() || report.passes >= PASSES_MAX || report.interrupted {
             // What could not be made durable before is tried once more.
             report.unsettled = host.settle().err();
             report.left = pass.plan;
