@@ -89,23 +89,22 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             let Some(record) = record.filter(|record| record.failed.is_none()) else { return self.write(&new) };
             // What a killed run took away comes back, and is looked after.
             self.keep(component, &Record { manifest: hash(&text), ..record })?;
-            let container = self.runtime.container(&gate.pod).ok().flatten();
-            self.swap(&new, gate, container.as_ref())?;
+            self.swap(&new, gate)?;
             return self.see_through(&new, gate, tell);
         };
         let Some(container) = self.disturbed(&gate.pod, &spec.path) else { return self.write(&new) };
         if record.as_ref().is_some_and(|record| record.failed.is_some() && same(&record.before, &text)) {
-            return self.swap(&new, gate, Some(&container));
+            return self.swap(&new, gate);
         }
         // Only what was well is worth going back to.
         let before =
             if self.was_well(&gate.pod, &container, &there) { Some(there) } else { record.map(|record| record.before) };
         let Some(before) = before.filter(|before| !same(before, &text)) else {
-            return self.swap(&new, gate, Some(&container));
+            return self.swap(&new, gate);
         };
         self.keep(component, &Record { manifest: hash(&text), before, failed: None })?;
         self.lock().remove(component);
-        self.swap(&new, gate, Some(&container))?;
+        self.swap(&new, gate)?;
         self.see_through(&new, gate, tell)
     }
 
@@ -139,7 +138,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         let begun = runtime.now();
         loop {
             let why = match runtime.container(&gate.pod) {
-                Ok(Some(container)) if container.id != before.id => match self.is_well(&gate.pod, &container) {
+                Ok(Some(container)) if container.id != before.id => match self.becomes_well(&gate.pod, &container) {
                     Ok(()) => return Ok(()),
                     Err(why) => why,
                 },
@@ -189,14 +188,17 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         let begun = *self.lock().entry(component).or_insert_with(|| runtime.now());
         loop {
             let found = self.made_of(new.path, &gate.pod);
-            let why =
-                match found.as_ref().map_err(Clone::clone).and_then(|container| self.is_well(&gate.pod, container)) {
-                    Ok(()) => {
-                        self.lock().remove(component);
-                        return self.forget(component);
-                    }
-                    Err(why) => why,
-                };
+            let why = match found
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|container| self.becomes_well(&gate.pod, container))
+            {
+                Ok(()) => {
+                    self.lock().remove(component);
+                    return self.forget(component);
+                }
+                Err(why) => why,
+            };
             let waited = self.since(begun);
             let crashes = found.is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
             if waited >= gate.timeout || crashes {
@@ -230,13 +232,12 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             return error;
         }
         let old = Manifest { text: &before, ..*new };
-        let container = runtime.container(&gate.pod).ok().flatten();
-        if let Err(error) = self.swap(&old, gate, container.as_ref()) {
+        if let Err(error) = self.swap(&old, gate) {
             return error;
         }
         let Some(pod) = old_pod(&gate.pod, &before) else { return ApplyError::new("roll out", component, restored) };
         let begun = runtime.now();
-        while let Err(why) = self.made_of(old.path, &pod).and_then(|container| self.is_well(&pod, &container)) {
+        while let Err(why) = self.made_of(old.path, &pod).and_then(|container| self.becomes_well(&pod, &container)) {
             if self.since(begun) >= gate.timeout {
                 return ApplyError::new(
                     "roll out",
@@ -250,13 +251,12 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     }
 
     /// Takes a manifest away, ends its container, and puts another in its place once the kubelet has let go of the Pod.
-    fn swap(&self, new: &Manifest<'_>, gate: &PodGate, container: Option<&Container>) -> Result<(), ApplyError> {
+    fn swap(&self, new: &Manifest<'_>, gate: &PodGate) -> Result<(), ApplyError> {
         let (runtime, pod) = (self.runtime, &gate.pod);
+        let running = self.running(pod);
         let (mut stopped, mut kept) = (Ok(()), false);
         let between = || {
-            if let Some(container) = container.filter(|container| container.runs) {
-                stopped = runtime.stop(&container.id, grace(pod));
-            }
+            stopped = self.end(pod, &running);
             let begun = runtime.now();
             loop {
                 kept = runtime.is_kept(pod).unwrap_or(false);
@@ -266,6 +266,10 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
                 runtime.pause(LOOK);
             }
             runtime.pause(FORGET);
+            if kept {
+                // To a kubelet that holds on to a Pod a container that has ended is one to start again.
+                stopped = std::mem::replace(&mut stopped, Ok(())).and(self.end(pod, &self.running(pod)));
+            }
             if let Some(api) = self.client_of(pod) {
                 stopped = std::mem::replace(&mut stopped, Ok(())).and(runtime.stop(&api.id, Duration::ZERO));
             }
@@ -277,6 +281,18 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             runtime.renew_kubelet()?;
         }
         stopped
+    }
+
+    /// The containers of a Pod that run, as far as that is known.
+    fn running(&self, pod: &StaticPodSpec) -> Vec<String> {
+        let newest = self.runtime.container(pod).ok().flatten();
+        newest
+            .map_or_else(Vec::new, |newest| newest.runs.then_some(newest.id).into_iter().chain(newest.beside).collect())
+    }
+
+    /// Ends containers of a Pod: all, whatever becomes of one.
+    fn end(&self, pod: &StaticPodSpec, containers: &[String]) -> Result<(), ApplyError> {
+        containers.iter().map(|id| self.runtime.stop(id, grace(pod))).fold(Ok(()), Result::and)
     }
 
     /// The API server that runs beside an etcd which is changed. Before the kubelet starts another etcd it asks the API server to forget
@@ -322,7 +338,13 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         }
     }
 
-    fn is_well(&self, pod: &StaticPodSpec, container: &Container) -> Result<(), String> {
+    /// A container is all that runs of its Pod, and well.
+    fn becomes_well(&self, pod: &StaticPodSpec, container: &Container) -> Result<(), String> {
+        // A kubelet that was started anew amid a change knows nothing of what it began before: that would go on beside, and answer in its place.
+        if !container.beside.is_empty() {
+            self.end(pod, &container.beside).map_err(|error| error.chain())?;
+            return Err("what ran before it had not ended yet".to_owned());
+        }
         self.runtime.well(pod)?;
         self.runtime.leads(pod, i64::try_from(container.created / 1_000_000).unwrap_or(i64::MAX))
     }

@@ -61,6 +61,8 @@ struct Running {
     overtaken: usize,
     /// Components that run and do nothing, until they are started again.
     hung: BTreeSet<&'static str>,
+    /// Containers that go on beside that of a component, which answer in its place.
+    beside: BTreeMap<&'static str, Vec<String>>,
     made: usize,
 }
 
@@ -176,7 +178,9 @@ impl Machine {
     fn keep(&self, component: &'static str, running: &mut Running) {
         let Some((manifest, _)) = self.files.read(&format!("/etc/kubernetes/manifests/{component}.yaml")).unwrap()
         else {
-            if !*lock(&self.deaf) {
+            if *lock(&self.deaf) {
+                Self::start_again(component, running);
+            } else {
                 running.containers.remove(component);
             }
             return;
@@ -184,7 +188,7 @@ impl Machine {
         let before = running.containers.get(component);
         let other = before.is_some_and(|made| made.manifest != manifest);
         if other && *lock(&self.deaf) {
-            return;
+            return Self::start_again(component, running);
         }
         running.overtaken += usize::from(other && before.is_some_and(|made| made.container.runs));
         if before.is_some_and(|made| made.container.runs && made.manifest == manifest) {
@@ -205,14 +209,28 @@ impl Machine {
             restarts,
             image: container["image"].as_str().unwrap().to_owned(),
             command,
+            beside: Vec::new(),
         };
         running.containers.insert(component, Made { container, manifest });
     }
 
+    /// A kubelet that holds on to a Pod starts again what has ended of it.
+    fn start_again(component: &'static str, running: &mut Running) {
+        running.made += 1;
+        let (clock, made) = (running.clock, running.made);
+        let ended = running.containers.get_mut(component).map(|made| &mut made.container).filter(|made| !made.runs);
+        if let Some(container) = ended {
+            let id = format!("{component}-{made}");
+            *container =
+                Container { id, runs: true, created: clock, restarts: container.restarts + 1, ..container.clone() };
+        }
+    }
+
     fn runs(&self, pod: &StaticPodSpec) -> bool {
-        self.container(pod)
-            .unwrap()
-            .is_some_and(|container| container.runs && container.command == pod.command && container.image == pod.image)
+        self.container(pod).unwrap().is_some_and(|container| {
+            let answers = container.runs || !container.beside.is_empty();
+            answers && container.command == pod.command && container.image == pod.image
+        })
     }
 
     pub fn api_answers(&self) -> bool {
@@ -290,7 +308,9 @@ impl Machine {
 impl Runtime for Machine {
     fn container(&self, pod: &StaticPodSpec) -> Result<Option<Container>, String> {
         self.tick();
-        Ok(lock(&self.running).containers.get(pod.component).map(|made| made.container.clone()))
+        let running = lock(&self.running);
+        let beside = running.beside.get(pod.component).cloned().unwrap_or_default();
+        Ok(running.containers.get(pod.component).map(|made| Container { beside, ..made.container.clone() }))
     }
 
     fn is_kept(&self, pod: &StaticPodSpec) -> Result<bool, String> {
@@ -305,6 +325,7 @@ impl Runtime for Machine {
         self.burn();
         {
             let mut running = lock(&self.running);
+            running.beside.values_mut().for_each(|ids| ids.retain(|one| one != id));
             let found = running.containers.iter_mut().find(|(_, made)| made.container.id == id);
             if let Some((component, made)) = found {
                 made.container.runs = false;
@@ -334,8 +355,16 @@ impl Runtime for Machine {
             let path = format!("/etc/kubernetes/manifests/{component}.yaml");
             self.files.read(&path).unwrap().map(|(manifest, _)| manifest)
         };
+        self.tick();
         let mut running = lock(&self.running);
-        running.containers.retain(|component, made| manifest(component).as_ref() == Some(&made.manifest));
+        let (kept, left) = std::mem::take(&mut running.containers)
+            .into_iter()
+            .partition(|(component, made)| manifest(component).as_ref() == Some(&made.manifest));
+        running.containers = kept;
+        let left: BTreeMap<&'static str, Made> = left;
+        for (component, made) in left.into_iter().filter(|(_, made)| made.container.runs) {
+            running.beside.entry(component).or_default().push(made.container.id);
+        }
         drop(running);
         *lock(&self.deaf) = !self.api_answers();
         Ok(())

@@ -41,6 +41,16 @@ impl Containers {
         Ok(mine.max_by_key(|container| container.created_at))
     }
 
+    /// The containers of a static Pod that run beside its newest.
+    pub fn beside<'a>(
+        &'a self,
+        newest: &'a ContainerSeen,
+        pod: &'a StaticPodSpec,
+    ) -> impl Iterator<Item = &'a ContainerSeen> {
+        let other = |one: &&ContainerSeen| one.id != newest.id && one.state == ContainerState::Running;
+        self.0.iter().flatten().filter(move |container| is_of(container, pod)).filter(other)
+    }
+
     /// The newest container of a component, in whichever of the Pods that were asked for.
     pub fn of(&self, component: &str) -> Option<&ContainerSeen> {
         let mine = self.0.as_ref().ok()?.iter().filter(|container| container.name == component);

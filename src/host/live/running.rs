@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::calendar;
 use crate::desired::live::KUBELET;
 use crate::diff::static_pod::SILENCE;
-use crate::host::cri::{ContainerSeen, ContainerState, Scope};
+use crate::host::cri::{ContainerState, Scope};
 use crate::host::files::Disk;
 use crate::host::live::Live;
 use crate::host::live::ask::Answers;
@@ -93,22 +93,18 @@ fn renewed(spec: &Value) -> Option<i64> {
     calendar::seconds(spec["renewTime"].as_str()?)
 }
 
-impl From<&ContainerSeen> for Container {
-    fn from(seen: &ContainerSeen) -> Self {
-        Self {
-            id: seen.id.clone(),
-            runs: seen.state == ContainerState::Running,
-            created: microseconds(seen.created_at),
-            restarts: seen.restarts,
-            image: seen.image.clone(),
-            command: seen.command.clone(),
-        }
-    }
-}
-
 impl Runtime for Live {
     fn container(&self, pod: &StaticPodSpec) -> Result<Option<Container>, String> {
-        Ok(self.containers(&[pod]).newest(pod)?.map(Container::from))
+        let containers = self.containers(&[pod]);
+        Ok(containers.newest(pod)?.map(|newest| Container {
+            id: newest.id.clone(),
+            runs: newest.state == ContainerState::Running,
+            created: microseconds(newest.created_at),
+            restarts: newest.restarts,
+            image: newest.image.clone(),
+            command: newest.command.clone(),
+            beside: containers.beside(newest, pod).map(|older| older.id.clone()).collect(),
+        }))
     }
 
     fn is_kept(&self, pod: &StaticPodSpec) -> Result<bool, String> {

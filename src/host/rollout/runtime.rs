@@ -20,6 +20,8 @@ pub struct Container {
     pub image: String,
     /// Its command line.
     pub command: Vec<String>,
+    /// The ids of older ones of the Pod that run still.
+    pub beside: Vec<String>,
 }
 
 /// What runs on a host, as rollouts see and disturb it.
