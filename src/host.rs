@@ -4,6 +4,7 @@ pub mod api;
 pub mod cri;
 pub mod etcd;
 pub mod files;
+pub mod keys;
 pub mod live;
 pub mod local;
 pub mod machine;

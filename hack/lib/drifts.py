@@ -8,7 +8,7 @@ import stat
 import time
 
 from node import Failed
-from server import place
+from server import AWAY_MOST, Away, answered, place
 
 KINDS_OF_FILE = ("delete", "edit", "truncate", "chmod", "chown", "link", "folder")
 KINDS_OF_OBJECT = ("delete", "edit", "label")
@@ -120,11 +120,14 @@ class Object:
         self.server, self.path = server, place(resource)
 
     def make(self):
-        self.before = self.server.get(self.path)
+        self.before = answered(lambda: self.server.get(self.path))
         if self.before is None:
             raise Failed(f"there is no {self.resource}")
+        answered(self.change)
+
+    def change(self):
         if self.kind == "delete":
-            self.server.ask("DELETE", self.path)
+            self.server.delete(self.path)
         elif self.kind == "edit":
             self.server.patch(self.path, EDITS[self.before["kind"]](self.before))
         else:
@@ -155,12 +158,12 @@ def objects(node, server):
     """The ids of all objects that planekeeper owns, but those that are not to be there."""
     status = json.loads(node.do("planekeeper", "status", "--output=json").stdout)
     ids = [seen["id"] for seen in status["status"]["resources"] if seen["id"].startswith("object:")]
-    return [name for name in ids if server.get(place(name))]
+    return [name for name in ids if answered(lambda: server.get(place(name)))]
 
 
 def of_object(server, resource):
     """The kinds of drift that there are of an object."""
-    object = server.get(place(resource))
+    object = answered(lambda: server.get(place(resource)))
     kinds = ["delete"] if object["kind"] != "Node" else []
     kinds += ["edit"] if object["kind"] in EDITS else []
     return kinds + (["label"] if label(object) else [])
@@ -178,8 +181,16 @@ def of_file(path, all=False):
 
 
 def wait(drift):
-    end = time.monotonic() + SECONDS
-    while not drift.is_there():
-        if time.monotonic() > end:
+    """Waits for the repair. While the API server is away no object is repaired: that time does not count, and has a bound of its own."""
+    begun = answering = time.monotonic()
+    while True:
+        try:
+            if drift.is_there():
+                return
+        except Away as away:
+            answering = time.monotonic()
+            if answering - begun > AWAY_MOST:
+                raise Failed(f"not known whether it was repaired: {drift.what}: {away}") from away
+        if time.monotonic() - answering > SECONDS:
             raise Failed(f"not repaired in {SECONDS} s: {drift.what}")
         time.sleep(0.01)

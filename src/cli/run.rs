@@ -135,7 +135,9 @@ pub(super) fn open_host(
     let root = place.path();
     let disk = disk(root)?;
     match listener {
-        Some(listener) if place.root.is_none() => Ok(Box::new(live(place, disk, cluster, false)?.listening(listener))),
+        Some(listener) if place.root.is_none() => {
+            Ok(Box::new(live(place, disk, cluster, false)?.listening(listener, cluster.key_algorithm)))
+        }
         _ => host(place, disk, cluster, false),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use crate::cluster::{CertificateKey, Cluster, Etcd, Hosting};
+use crate::cluster::{CertificateKey, Cluster, Etcd, Hosting, KeyAlgorithm};
 use crate::desired::bootstrap_token::secret_of;
 use crate::desired::live::KUBELET;
 use crate::desired::{kubeconfig, static_pod};
@@ -24,6 +24,7 @@ use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
 use crate::host::cri::Cri;
 use crate::host::files::{Disk, FileSystem, Look};
+use crate::host::keys::Keys;
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
 use crate::host::pull::Pulls;
@@ -108,9 +109,11 @@ impl Live {
         })
     }
 
-    /// Tells of changes from now on: of the kubelet's unit, of self-hosted components that end, and of the objects that were last observed.
+    /// Tells of changes from now on: of the kubelet's unit, of self-hosted components that end, and of the objects that were last observed. It has
+    /// a key of an algorithm ready for what has to be made anew.
     #[must_use]
-    pub fn listening(self, listener: Listener) -> Self {
+    pub fn listening(mut self, listener: Listener, algorithm: KeyAlgorithm) -> Self {
+        self.local.take_keys_from(Keys::ahead(algorithm));
         let unit = Arc::clone(&listener);
         self.systemd.listen(KUBELET, move || unit(Change::Unit(KUBELET.to_owned())));
         self.listen_to_containers(&listener);

@@ -9,6 +9,7 @@ use crate::diff::file::bytes;
 use crate::facts::{Facts, Owner};
 use crate::followed::{self, Followed, Reading};
 use crate::host::files::{FileSystem, Look, Writer};
+use crate::host::keys::Keys;
 use crate::host::pki::{Issuance, Readings};
 use crate::host::{ApplyError, tokens};
 use crate::observed::{FileSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen, TokensSeen};
@@ -20,6 +21,7 @@ use crate::{desired, diff, pki};
 pub struct Local<F> {
     writer: Writer<F>,
     machine: Setting,
+    keys: Keys,
 }
 
 /// What a host takes from elsewhere than its files: the machine, or a test.
@@ -40,7 +42,12 @@ pub struct Setting {
 impl<F: FileSystem> Local<F> {
     /// The files of a host.
     pub fn new(files: F, machine: Setting) -> Self {
-        Self { writer: Writer::new(files), machine }
+        Self { writer: Writer::new(files), machine, keys: Keys::default() }
+    }
+
+    /// Takes new keys from elsewhere.
+    pub fn take_keys_from(&mut self, keys: Keys) {
+        self.keys = keys;
     }
 
     /// The file system.
@@ -140,7 +147,7 @@ impl<F: FileSystem> Local<F> {
         verdict: &Verdict,
         met: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<(), ApplyError> {
-        let issuance = Issuance { writer: &self.writer, now: (self.machine.now)() };
+        let issuance = Issuance { writer: &self.writer, keys: &self.keys, now: (self.machine.now)() };
         self.clear(seen)?;
         match spec {
             Spec::Directory(spec) => self.apply_directory(spec, seen),

@@ -12,6 +12,7 @@ use crate::diff::mode::{self, Repair};
 use crate::diff::{self, certificate, key_pair};
 use crate::host::ApplyError;
 use crate::host::files::{FileSystem, Look, NewFile, Turn, Writer};
+use crate::host::keys::Keys;
 use crate::kubeconfig::{self, Credential};
 use crate::observed::{
     CertificateFacts, CertificateSeen, CredentialSeen, KeyPairSeen, KeySeen, KubeconfigSeen, Mode, ObserveError,
@@ -198,6 +199,8 @@ fn parse_key(pem: Option<&[u8]>) -> (KeySeen, Option<PrivateKey>) {
 pub struct Issuance<'a, F> {
     /// Where it is written.
     pub writer: &'a Writer<F>,
+    /// Where new keys come from.
+    pub keys: &'a Keys,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -218,7 +221,7 @@ impl<F: FileSystem> Issuance<'_, F> {
             Issuer::Ca(ca) => (None, Some(self.ca(ca)?)),
         };
         let made = kept.is_none();
-        let key = kept.map_or_else(|| make_key(spec.profile.algorithm, &spec.key), Ok)?;
+        let key = kept.map_or_else(|| self.new_key(spec.profile.algorithm, &spec.key), Ok)?;
         let issuer = issuer.as_ref().map(|(certificate, key)| (certificate.as_str(), key));
         let certificate = pki::issue(&spec.profile, &key, issuer, self.now)
             .map_err(|error| ApplyError::new("sign", &spec.certificate, error))?;
@@ -242,7 +245,7 @@ impl<F: FileSystem> Issuance<'_, F> {
         }
         let kept = self.optional_key(&spec.private)?;
         let made = kept.is_none();
-        let key = kept.map_or_else(|| make_key(spec.algorithm, &spec.private), Ok)?;
+        let key = kept.map_or_else(|| self.new_key(spec.algorithm, &spec.private), Ok)?;
         let public = key.public_key_pem().map_err(|error| ApplyError::new("make", &spec.public, error))?;
         let public =
             NewFile { path: &spec.public, bytes: public.as_bytes(), mode: Mode { mode: mode::KEY, owner: spec.owner } };
@@ -281,7 +284,7 @@ impl<F: FileSystem> Issuance<'_, F> {
     /// Makes a client certificate and its key, as PEM.
     fn client_certificate(&self, spec: &KubeconfigSpec) -> Result<(String, Zeroizing<String>), ApplyError> {
         let (ca, ca_key) = self.ca(&spec.issuer)?;
-        let key = make_key(spec.profile.algorithm, &spec.path)?;
+        let key = self.new_key(spec.profile.algorithm, &spec.path)?;
         let certificate = pki::issue(&spec.profile, &key, Some((&ca, &ca_key)), self.now)
             .map_err(|error| ApplyError::new("sign the certificate in", &spec.path, error))?;
         let key = key.to_pem().map_err(|error| ApplyError::new("write the key in", &spec.path, error))?;
@@ -338,6 +341,10 @@ impl<F: FileSystem> Issuance<'_, F> {
         PrivateKey::from_pem(&pem).map(Some).map_err(|error| ApplyError::new("read the key", path, error))
     }
 
+    fn new_key(&self, algorithm: KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
+        self.keys.take(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
+    }
+
     /// A CA's certificate and key, as they are now.
     fn ca(&self, ca: &CaRef) -> Result<(String, PrivateKey), ApplyError> {
         let key = self.optional_key(&ca.key)?.ok_or_else(|| missing(&ca.key))?;
@@ -372,8 +379,4 @@ fn stamp(seconds: i64) -> String {
     let (date, time) = (at.date(), at.time());
     let (hour, minute, second) = time.as_hms();
     format!("{date}-{hour:02}-{minute:02}-{second:02}")
-}
-
-fn make_key(algorithm: KeyAlgorithm, path: &str) -> Result<PrivateKey, ApplyError> {
-    pki::generate_key(algorithm).map_err(|error| ApplyError::new("make a key for", path, error))
 }
