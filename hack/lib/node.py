@@ -110,7 +110,9 @@ class Node(Host):
 
     def not_ready(self, nodes, pods):
         """What is not Ready; empty if all is."""
-        done = self.run(["kubectl", "get", "nodes,pods" if pods else "nodes", "--namespace=kube-system", "--output=json"], timeout=60)
+        kinds = "nodes,pods" if pods else "nodes"
+        # An API server that has lost its etcd lets a request wait for a minute.
+        done = self.run(["kubectl", "get", kinds, "--namespace=kube-system", "--output=json", "--request-timeout=10s"], timeout=60)
         if done.returncode != 0:
             return last(done.stderr)
         seen = json.loads(done.stdout)["items"]
