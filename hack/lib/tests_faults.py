@@ -98,12 +98,14 @@ def api_server(test):
     with test.check("once it goes on, the next run converges"):
         node.run(["pkill", "-CONT", "-x", "kube-apiserver"])
         converges(node)
-    with test.check("a manifest that goes is put back, and the next run at the latest has the API server back"):
+    with test.check("a manifest that goes is put back, and the API server is back once the kubelet has let it end"):
         node.path(MANIFEST).unlink()
-        # The kubelet gives an API server half a minute to end, which is longer than this run may wait.
-        done = node.run(["planekeeper", "reconcile"], timeout=SECONDS_TO_FAIL)
-        expect(done.returncode in (0, 1), f"exit code {done.returncode}")
-        expect(node.path(MANIFEST).exists(), "it is not there")
+        # The kubelet gives an API server half a minute to end, which is longer than a run may wait here: one of the two at the most meets that,
+        # as the kubelet finds out sooner or later.
+        for _ in range(2):
+            done = node.run(["planekeeper", "reconcile"], timeout=SECONDS_TO_FAIL)
+            expect(done.returncode in (0, 1), f"exit code {done.returncode}")
+            expect(node.path(MANIFEST).exists(), "it is not there")
         converges(node)
     with test.check("a run right after the API server was killed waits for it, and changes nothing"):
         node.do("pkill", "-KILL", "-x", "kube-apiserver")
