@@ -89,6 +89,34 @@ fn what_is_lost_of_a_self_hosted_control_plane_is_helped_up_and_the_rest_left_al
 }
 
 #[test]
+fn a_self_hosted_component_starts_again_for_what_it_cannot_reload_and_the_others_go_on() {
+    for (lost, component) in
+        [("scheduler.conf", "kube-scheduler"), ("controller-manager.conf", "kube-controller-manager")]
+    {
+        let (machine, _) = up(&self_hosted());
+        machine.stopped();
+        machine.files.remove_file(&format!("/etc/kubernetes/{lost}")).unwrap();
+        let report = Run::new(&machine, Fault::None).reconcile(&self_hosted());
+        assert!(report.converged(), "{lost}: {report:#?}");
+        assert_eq!(machine.stopped(), [component]);
+        is_self_hosted(&machine);
+        assert!(machine.stopped().is_empty(), "{lost}: once is enough");
+    }
+}
+
+#[test]
+fn a_self_hosted_api_server_starts_again_beside_an_etcd_that_is_changed() {
+    let (machine, _) = up(&self_hosted());
+    machine.stopped();
+    let changed =
+        format!("{SMALL}etcd: {{local: {{extraArgs: [{{name: snapshot-count, value: \"5000\"}}]}}}}\n{SELF_HOSTED}");
+    let changed = cluster(&changed);
+    let report = Run::new(&machine, Fault::None).reconcile_from(&changed, Some(&self_hosted()));
+    assert!(report.converged(), "{report:#?}");
+    assert_eq!(machine.stopped(), ["etcd", "kube-apiserver"]);
+}
+
+#[test]
 fn a_manifest_that_somebody_puts_back_goes_and_is_called_drift() {
     let (plain, _) = up(&cluster(SMALL));
     let (machine, _) = up(&self_hosted());

@@ -36,12 +36,41 @@ def moves(test):
         node.wait_until_ready()
     with test.check("a second run says No changes, and plan and status agree"):
         quiet(node)
+    with test.check("a scheduler whose kubeconfig is made anew starts again in its Pod, as does an API server whose keys are newer, and nothing else"):
+        node.path("/etc/kubernetes/scheduler.conf").unlink()
+        restarts_alone(node, "kube-scheduler")
+        node.path("/etc/kubernetes/pki/sa.pub").touch()
+        with polled(test, node, "while its container starts again"):
+            restarts_alone(node, "kube-apiserver")
     with test.check("a manifest that somebody puts back goes"):
         node.path(f"{MANIFESTS}/kube-scheduler.yaml").write_text(plain["kube-scheduler"])
         said = node.reconcile().stdout
         expect(re.search(r"- file:\S*kube-scheduler.yaml\s+drift", said), said)
         is_self_hosted(node)
     killed(test, node, plain)
+
+
+def restarts_alone(node, name):
+    """A run ends the container of one component, and the kubelet makes another in the same Pod."""
+    for other in COMPONENTS:
+        # A static Pod's API server takes half a minute to end.
+        node.wait_for(f"one container of {other}", lambda other=other: "" if len(containers(node, other)) == 1 else "there are more")
+    before, old, pod = node.containers(), containers(node, name), identity(node, name)
+    said = node.reconcile().stdout
+    expect(re.search(rf"pod:{name}\s", said), f"it says: {said}")
+    after, new = node.containers(), containers(node, name)
+    expect(dict(before.items() - after.items()).keys() == old, f"others ended too: {before.keys() - after.keys()}, not {old}")
+    expect(dict(after.items() - before.items()).keys() == new and len(new) == 1, f"others began too: {after.keys() - before.keys()}, not {new}")
+    expect(identity(node, name) == pod, "its Pod is another")
+    is_self_hosted(node)
+    quiet(node)
+
+
+def containers(node, name):
+    """The ids of a component's containers that run."""
+    label = f'labels."io.kubernetes.container.name"=={name}'
+    made = node.do("ctr", "--namespace=k8s.io", "containers", "list", "--quiet", label).stdout.split()
+    return set(made) & set(node.do("ctr", "--namespace=k8s.io", "tasks", "list", "--quiet").stdout.split())
 
 
 def drift(test):

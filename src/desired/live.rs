@@ -59,7 +59,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         }
     }
     let unit = unit(&desired);
-    let running = running::running(cluster, facts, &mut desired, &pods);
+    let running = running::running(cluster, facts, &mut desired, &pods, &hosted);
     let gates = gates(cluster, &pods, &hosted, &kubelet_configuration(&desired), desired.trial.is_some());
     let resources = images.into_iter().chain(std::mem::take(&mut desired.resources));
     let self_hosted = self_hosting::gates(cluster, facts, &pods, &hosted);

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::desired::{directories, etcd, kubeconfig, live, upload_config};
+use crate::desired::{directories, etcd, kubeconfig, live, self_hosting, upload_config};
 use crate::diff::file::bytes;
 use crate::facts::Facts;
 use crate::resource::{
-    Content, Desired, Effect, GivenUp, Id, Lease, PodGate, Resource, Rollout, RunningSpec, Spec, StaticPodSpec, Want,
+    Content, Desired, Effect, GivenUp, Id, Lease, PodGate, Resource, Rollout, RunningSpec, SelfHostedSpec, Spec,
+    StaticPodSpec, Want,
 };
 use crate::{rollout, yaml};
 
@@ -80,6 +81,7 @@ pub fn pod(component: &'static str, name: String, manifest: &Value) -> Option<St
     Some(StaticPodSpec {
         component,
         pod: name,
+        hosted: false,
         image: container.get("image")?.as_str()?.to_owned(),
         health: (component != "kube-apiserver").then(|| health_url(container)).flatten(),
         lease: lease(component, &command),
@@ -130,41 +132,54 @@ pub(super) fn running(
     facts: &Facts,
     desired: &mut Desired,
     pods: &[(Id, StaticPodSpec)],
+    hosted: &[(Id, SelfHostedSpec)],
 ) -> Vec<Resource> {
     let owners = owners(desired);
     let timeout = cluster.timeouts.control_plane_component_health_check;
     let mut running: Vec<Resource> = Vec::new();
     let mut before: Vec<Id> = Vec::new();
-    let order = rollout::COMPONENTS.iter().filter_map(|name| pods.iter().find(|(_, pod)| pod.component == *name));
-    for (file, pod) in order {
-        let Some(resource) = desired.resources.iter_mut().find(|resource| resource.id == *file) else { continue };
+    for component in rollout::COMPONENTS {
+        let Some((made_of, pod)) = runs_in(component, pods, hosted) else { continue };
+        let Some(resource) = desired.resources.iter_mut().find(|resource| resource.id == *made_of) else { continue };
         let gate = PodGate { pod: pod.clone(), timeout };
-        let rollout = match (&mut resource.want, facts.rollouts.get(pod.component)) {
-            (Want::Present(Spec::File(spec)), record) => {
-                spec.pod = Some(Box::new(gate.clone()));
-                match record {
-                    None => Rollout::Done,
-                    Some(record) if record.failed.is_none() => Rollout::Unfinished,
-                    Some(_) if desired.given_up.iter().any(|given_up| given_up.id == *file) => Rollout::Done,
-                    Some(_) => Rollout::Obsolete,
-                }
-            }
-            _ => continue,
-        };
-        resource.after.clone_from(&before);
+        let mut rollout = Rollout::Done;
+        if let Want::Present(Spec::File(spec)) = &mut resource.want {
+            spec.pod = Some(Box::new(gate.clone()));
+            resource.after.clone_from(&before);
+            rollout = match facts.rollouts.get(component) {
+                None => Rollout::Done,
+                Some(record) if record.failed.is_none() => Rollout::Unfinished,
+                Some(_) if desired.given_up.iter().any(|given_up| given_up.id == *made_of) => Rollout::Done,
+                Some(_) => Rollout::Obsolete,
+            };
+        }
         let reads = reads(pod);
+        // Without an API server nothing is known of a `DaemonSet`, and it may be that one which has to start again.
+        let own = Some(made_of).filter(|_| !pod.hosted).cloned();
         let inputs = reads.iter().filter_map(|path| owners.get(path).cloned());
-        let needs = [file.clone(), Id::unit(live::KUBELET)].into_iter().chain(inputs).collect::<BTreeSet<Id>>();
-        let id = Id::pod(pod.component);
+        let needs = own.into_iter().chain([Id::unit(live::KUBELET)]).chain(inputs).collect::<BTreeSet<Id>>();
+        let id = Id::pod(component);
         let spec = Spec::StaticPod(RunningSpec { gate, reads, rollout });
         let mut one = Resource::present(id.clone(), resource.phase, needs.into_iter().collect(), spec);
         one.after.clone_from(&before);
         running.push(one);
-        before.extend([file.clone(), id, Id::gate(pod.component)]);
+        let well = if pod.hosted { Id::gate(&self_hosting::name(component)) } else { Id::gate(component) };
+        before.extend([made_of.clone(), id, well]);
     }
     kubelet_last(desired);
     configuration_last(desired, pods);
     running
+}
+
+/// What a component runs in, and the manifest or the `DaemonSet` that this is made of. While a static Pod is wanted beside a `DaemonSet`'s
+/// it is that one: the other is on its way.
+fn runs_in<'a>(
+    component: &str,
+    pods: &'a [(Id, StaticPodSpec)],
+    hosted: &'a [(Id, SelfHostedSpec)],
+) -> Option<(&'a Id, &'a StaticPodSpec)> {
+    let hosted = hosted.iter().filter(|(_, spec)| spec.alone).map(|(object, spec)| (object, &spec.pod));
+    pods.iter().map(|(file, pod)| (file, pod)).chain(hosted).find(|(_, pod)| pod.component == component)
 }
 
 /// A kubelet that could not start for want of a certificate starts all Pods once it has one: by then theirs are there.
@@ -216,8 +231,9 @@ fn owners(desired: &Desired) -> BTreeMap<String, Id> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fixture;
+    use crate::cluster::{Hosting, fixture};
     use crate::desired::{desired, static_pod as manifests};
+    use crate::facts::HostingFacts;
     use crate::rollout::{Record, hash};
 
     fn live(facts: Facts) -> Desired {
@@ -269,6 +285,29 @@ mod tests {
         let kubelet = find(&desired, &Id::kubeconfig("kubelet.conf"));
         assert!(kubelet.after.contains(&Id::certificate("apiserver")));
         assert!(kubelet.after.contains(&Id::kubeconfig("scheduler.conf")) && !kubelet.after.contains(&kubelet.id));
+    }
+
+    #[test]
+    fn a_self_hosted_component_starts_again_for_the_same_files_and_in_the_same_order() {
+        let mut cluster = fixture();
+        cluster.settings.hosting = Hosting::SelfHosted;
+        let since = ["kube-apiserver", "kube-scheduler"].map(|component| (component.to_owned(), 10));
+        let hosting = HostingFacts { self_hosted: since.into(), ..HostingFacts::default() };
+        let facts = Facts { live: true, now: 100, hosting, ca_certificate: Some(String::new()), ..Facts::default() };
+        let (hosted, plain) = (desired(&cluster, &facts), live(Facts::default()));
+        for (component, is_hosted) in rollout::COMPONENTS.into_iter().zip([false, true, false, true]) {
+            assert_eq!(spec(&hosted, component).reads, spec(&plain, component).reads, "{component}");
+            assert_eq!(
+                spec(&hosted, component).gate.pod.hosted,
+                is_hosted,
+                "{component} is on its way where it is not"
+            );
+        }
+        let scheduler = find(&hosted, &Id::pod("kube-scheduler"));
+        let [api, manager] = ["self-hosted-kube-apiserver", "kube-controller-manager"].map(Id::gate);
+        assert!(scheduler.after.contains(&api) && scheduler.after.contains(&manager), "{:?}", scheduler.after);
+        let objects = |resource: &Resource| resource.needs.iter().any(|need| need.0.contains("DaemonSet"));
+        assert!(!objects(find(&hosted, &Id::pod("kube-apiserver"))), "it may be why nothing is known of its own");
     }
 
     #[test]

@@ -69,6 +69,7 @@ mod tests {
         let pod = StaticPodSpec {
             component: "kube-scheduler",
             pod: "kube-scheduler-cp1".into(),
+            hosted: false,
             image: "a".into(),
             command: Vec::new(),
             health: None,

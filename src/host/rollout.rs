@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::desired::running::pod;
-use crate::desired::{apiserver, etcd};
+use crate::desired::{apiserver, etcd, self_hosting};
 use crate::diff::file::bytes;
 use crate::diff::static_pod::{LEASE, START};
 use crate::host::files::{FileSystem, NewFile, Writer};
@@ -149,7 +149,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             if waited >= gate.timeout {
                 return Err(failed(runtime.diagnose(gate, waited, &why)));
             }
-            runtime.hurry(&gate.pod)?;
+            runtime.hurry(&gate.pod, waited)?;
             if tell(&why).is_break() {
                 return Err(failed(why));
             }
@@ -270,7 +270,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
                 // To a kubelet that holds on to a Pod a container that has ended is one to start again.
                 stopped = std::mem::replace(&mut stopped, Ok(())).and(self.end(pod, &self.running(pod)));
             }
-            if let Some(api) = self.client_of(pod) {
+            for api in self.clients_of(pod) {
                 stopped = std::mem::replace(&mut stopped, Ok(())).and(runtime.stop(&api.id, Duration::ZERO));
             }
         };
@@ -295,13 +295,16 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         containers.iter().map(|id| self.runtime.stop(id, grace(pod))).fold(Ok(()), Result::and)
     }
 
-    /// The API server that runs beside an etcd which is changed. Before the kubelet starts another etcd it asks the API server to forget
+    /// The API servers that run beside an etcd which is changed. Before the kubelet starts another etcd it asks the API server to forget
     /// the one of before, and an API server without etcd lets it wait for half a minute; one that starts refuses, until there is an etcd.
-    fn client_of(&self, pod: &StaticPodSpec) -> Option<Container> {
-        let host = pod.pod.strip_prefix(etcd::NAME).filter(|_| pod.component == etcd::NAME)?;
+    fn clients_of(&self, pod: &StaticPodSpec) -> Vec<Container> {
+        let host = pod.pod.strip_prefix(etcd::NAME).filter(|_| pod.component == etcd::NAME);
+        let pods = host
+            .map(|host| [(format!("{}{host}", apiserver::NAME), false), (self_hosting::name(apiserver::NAME), true)]);
         let api =
-            StaticPodSpec { component: apiserver::NAME, pod: format!("{}{host}", apiserver::NAME), ..pod.clone() };
-        self.runtime.container(&api).ok().flatten().filter(|container| container.runs)
+            |(pod_name, hosted)| StaticPodSpec { component: apiserver::NAME, pod: pod_name, hosted, ..pod.clone() };
+        let found = pods.into_iter().flatten().filter_map(|one| self.runtime.container(&api(one)).ok().flatten());
+        found.filter(|container| container.runs).collect()
     }
 
     /// The container that a changed manifest ends: it runs, and was made of the manifest that is there. A manifest that was changed

@@ -82,13 +82,15 @@ pub struct KubeletSpec {
     pub steady: Duration,
 }
 
-/// A static Pod of one container, as it has to run.
+/// A static Pod of one container, or a Pod of a `DaemonSet` that is made like it, as it has to run.
 #[derive(Clone, Debug)]
 pub struct StaticPodSpec {
     /// The container's name, which is the component's.
     pub component: &'static str,
-    /// The Pod's name: the component's and the Node's.
+    /// The Pod's name: the component's and the Node's; or that of its `DaemonSet`.
     pub pod: String,
+    /// It is a Pod of a `DaemonSet`, whose name it has, with an end that is made up.
+    pub hosted: bool,
     /// The image that its manifest names.
     pub image: String,
     /// Its command and arguments.
@@ -108,7 +110,7 @@ pub struct Lease {
     pub name: String,
 }
 
-/// A static Pod, and how long it may take until it is well.
+/// A Pod, and how long it may take until it is well.
 #[derive(Clone, Debug)]
 pub struct PodGate {
     /// The Pod.
@@ -117,15 +119,7 @@ pub struct PodGate {
     pub timeout: Duration,
 }
 
-impl PodGate {
-    /// The same as a condition to wait for.
-    #[must_use]
-    pub fn to_gate(&self) -> GateSpec {
-        GateSpec { condition: Condition::StaticPod(self.pod.clone()), timeout: self.timeout, on_demand: false }
-    }
-}
-
-/// A static Pod that runs: it started after what it cannot read anew had changed, and it works.
+/// A component that runs, in a static Pod or a `DaemonSet`'s: it started after what it cannot read anew had changed, and it works.
 #[derive(Clone, Debug)]
 pub struct RunningSpec {
     /// The Pod, and how long it may take until it is well after a restart.
@@ -163,7 +157,7 @@ pub struct Trial {
 /// A component in a Pod of its `DaemonSet`, as it has to run.
 #[derive(Clone, Debug)]
 pub struct SelfHostedSpec {
-    /// The container; its Pod has the name of the `DaemonSet`, and an end that is made up.
+    /// The container and its Pod.
     pub pod: StaticPodSpec,
     /// How long it has to have run.
     pub steady: Duration,

@@ -39,8 +39,8 @@ pub struct Machine {
     /// The kubelet has not heard of the API server's Pods since it started: what was taken away is still there for it.
     pub deaf: Mutex<bool>,
     running: Mutex<Running>,
-    /// Components that run in Pods of their `DaemonSet`s.
-    pub hosted: Mutex<BTreeSet<String>>,
+    /// The containers of components that run in Pods of their `DaemonSet`s.
+    pub hosted: Mutex<BTreeMap<&'static str, Container>>,
     /// Why its clock may be wrong.
     pub doubt: Mutex<Option<String>>,
     /// After so many effects of a rollout the process that makes it is killed.
@@ -241,7 +241,7 @@ impl Machine {
 
     /// A component runs in a Pod of its `DaemonSet`.
     pub fn hosts(&self, component: &str) -> bool {
-        lock(&self.hosted).contains(component)
+        lock(&self.hosted).contains_key(component)
     }
 
     pub fn has_manifest(&self, component: &str) -> bool {
@@ -261,18 +261,28 @@ impl Machine {
             let wanted = self.files.read(&path).unwrap().is_some();
             let scheduler = self.has_manifest("kube-scheduler") || self.hosts("kube-scheduler");
             if wanted && scheduler && self.api_answers() {
-                lock(&self.hosted).insert(component.to_owned());
+                lock(&self.hosted).entry(component).or_insert_with(|| self.hosted_container(component));
             } else if !wanted && self.api_answers() {
                 lock(&self.hosted).remove(component);
             }
         }
     }
 
+    /// A container of a `DaemonSet`'s Pod that begins now.
+    fn hosted_container(&self, component: &str) -> Container {
+        let mut running = lock(&self.running);
+        running.clock += 1000;
+        running.made += 1;
+        let (id, created) = (format!("hosted-{component}-{}", running.made), running.clock);
+        let (image, command, beside) = (String::new(), Vec::new(), Vec::new());
+        Container { id, runs: true, created, restarts: 0, image, command, beside }
+    }
+
     fn hosting(&self, daemon_sets: bool) -> HostingFacts {
         let manifests = self_hosting::COMPONENTS.iter().filter(|component| self.has_manifest(component));
         HostingFacts {
             manifests: manifests.map(|component| (*component).to_owned()).collect(),
-            self_hosted: lock(&self.hosted).iter().map(|component| (component.clone(), 0)).collect(),
+            self_hosted: lock(&self.hosted).keys().map(|component| ((*component).to_owned(), 0)).collect(),
             daemon_sets,
         }
     }
@@ -308,6 +318,9 @@ impl Machine {
 impl Runtime for Machine {
     fn container(&self, pod: &StaticPodSpec) -> Result<Option<Container>, String> {
         self.tick();
+        if pod.hosted {
+            return Ok(lock(&self.hosted).get(pod.component).cloned());
+        }
         let running = lock(&self.running);
         let beside = running.beside.get(pod.component).cloned().unwrap_or_default();
         Ok(running.containers.get(pod.component).map(|made| Container { beside, ..made.container.clone() }))
@@ -333,11 +346,22 @@ impl Runtime for Machine {
                 running.stopped.push(component);
             }
         }
+        // The kubelet has known the Pod from the API, and starts it again by itself.
+        let hosted =
+            lock(&self.hosted).iter().find(|(_, container)| container.id == id).map(|(component, _)| *component);
+        if let Some(component) = hosted {
+            lock(&self.running).stopped.push(component);
+            let again = self.hosted_container(component);
+            lock(&self.hosted).insert(component, again);
+        }
         self.burn();
         Ok(())
     }
 
     fn well(&self, pod: &StaticPodSpec) -> Result<(), String> {
+        if pod.hosted {
+            return if self.hosts(pod.component) { Ok(()) } else { Err("not yet".to_owned()) };
+        }
         self.holds(&Condition::StaticPod(pod.clone()))
     }
 
@@ -346,7 +370,7 @@ impl Runtime for Machine {
         if hung { Err("nobody renews its Lease".to_owned()) } else { Ok(()) }
     }
 
-    fn hurry(&self, _pod: &StaticPodSpec) -> Result<(), ApplyError> {
+    fn hurry(&self, _pod: &StaticPodSpec, _waited: Duration) -> Result<(), ApplyError> {
         Ok(())
     }
 

@@ -14,6 +14,7 @@ pub fn hosted(cluster: &Cluster, desired: &Desired) -> Vec<(Id, SelfHostedSpec)>
         let Want::Present(Spec::Object(object)) = &resource.want else { return None };
         let component = component(object)?;
         let mut pod = running::pod(component, name(component), object.pointer("/spec/template")?)?;
+        pod.hosted = true;
         // The kubelet puts in the Node's address, which has to be the one that the configuration says.
         let address = cluster.endpoint.address.to_string();
         pod.command.iter_mut().for_each(|word| *word = word.replace(&format!("$({HOST_IP})"), &address));
@@ -58,8 +59,8 @@ pub fn gates(
             cluster.settings.hosting == Hosting::StaticPods && facts.hosting.self_hosted.contains_key(pod.component);
         let name = name(pod.component);
         let object = Id::object("DaemonSet", Some("kube-system"), &name);
-        let spec =
-            SelfHostedSpec { pod: StaticPodSpec { pod: name.clone(), ..pod.clone() }, steady: STEADY, alone: false };
+        let hosted = StaticPodSpec { pod: name.clone(), hosted: true, ..pod.clone() };
+        let spec = SelfHostedSpec { pod: hosted, steady: STEADY, alone: false };
         back.then(|| gate(&format!("{name}-ended"), pod.component, &object, Condition::NotSelfHosted(spec)))
     };
     begins.chain(pods.iter().filter_map(ending)).collect()

@@ -8,7 +8,7 @@ use crate::diff;
 use crate::host::chain;
 use crate::host::cri::ContainerSeen;
 use crate::host::live::Live;
-use crate::host::live::self_hosted::SelfHosted;
+use crate::host::live::gate::is_one;
 use crate::host::machine;
 use crate::host::probe::probe;
 use crate::observed::Seen;
@@ -17,10 +17,8 @@ use crate::verdict::Verdict;
 
 /// What was answered. What nobody wanted to know is not in it.
 pub(super) struct Answers {
-    /// The containers of static Pods.
+    /// The containers of the Pods that conditions are about.
     pub containers: Containers,
-    /// The containers of components that are self-hosted, or that are static Pods of this host beside that.
-    pub self_hosted: SelfHosted,
     /// Whether what is at a URL is well.
     pub urls: BTreeMap<String, Result<(), String>>,
     /// Whether the API server at a URL is ready.
@@ -41,7 +39,7 @@ pub(super) struct ApiSaid {
     pub ready: Result<(), String>,
 }
 
-/// The containers of some static Pods.
+/// The containers of some Pods.
 pub(super) struct Containers(pub Result<Vec<ContainerSeen>, String>);
 
 impl Live {
@@ -57,7 +55,6 @@ impl Live {
         let servers: Vec<&str> = servers.collect();
         std::thread::scope(|scope| {
             let containers = scope.spawn(|| self.containers(&pods));
-            let self_hosted = scope.spawn(|| self.self_hosted(conditions));
             let probed = (!urls.is_empty()).then(|| scope.spawn(|| probe(self.runtime.handle(), &urls)));
             let ready =
                 (!servers.is_empty()).then(|| scope.spawn(|| servers.iter().map(|url| self.ready_at(url)).collect()));
@@ -74,7 +71,6 @@ impl Live {
             };
             Answers {
                 containers: containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned()))),
-                self_hosted: self_hosted.join().unwrap_or_else(|_| SelfHosted(Err(NOT_ASKED.to_owned()))),
                 urls: named(&urls, join(probed)),
                 servers: named(&servers, join(ready)),
                 api,
@@ -83,12 +79,12 @@ impl Live {
         })
     }
 
-    /// The containers of static Pods; there is no question where there are no Pods.
+    /// The containers of Pods; there is no question where there are no Pods.
     pub(super) fn containers(&self, pods: &[&StaticPodSpec]) -> Containers {
         if pods.is_empty() {
             return Containers(Ok(Vec::new()));
         }
-        let of = |name: &str| pods.iter().any(|pod| pod.pod == name);
+        let of = |name: &str| pods.iter().any(|pod| is_one(name, pod));
         Containers(self.cri.containers("kube-system", &of).map_err(|error| chain(&error)))
     }
 
@@ -165,10 +161,11 @@ impl Live {
 pub(super) const NOT_ASKED: &str = "it was not asked";
 
 impl Condition {
-    /// The static Pod that it is about.
+    /// The Pod of a component that it is about.
     fn pod(&self) -> Option<&StaticPodSpec> {
         match self {
             Self::StaticPod(pod) | Self::Started(pod) | Self::ApiAnswers(Some(pod)) => Some(pod),
+            Self::SelfHosted(spec) | Self::SelfHostedApi(spec) | Self::NotSelfHosted(spec) => Some(&spec.pod),
             _ => None,
         }
     }

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::live::ask::{Answers, Containers, NOT_ASKED, object};
-use crate::host::live::self_hosted::Gone;
+use crate::host::live::self_hosted::{Gone, is_made_for, overtaken};
 use crate::host::live::{Live, diagnosis};
 use crate::host::machine;
 use crate::host::rollout::Runtime;
-use crate::host::{ApplyError, Overtaken, Tell};
+use crate::host::{ApplyError, Tell};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
 /// How long to wait between two questions, at least and at most: a twentieth of how long it has taken so far. Asking takes
@@ -34,20 +34,26 @@ const BACK_OFF: Duration = Duration::from_secs(12);
 const NUDGE: Duration = Duration::from_secs(600);
 
 impl Containers {
-    /// The newest container of a static Pod, running or not.
+    /// The newest container of a component's Pod, running or not.
     pub fn newest(&self, pod: &StaticPodSpec) -> Result<Option<&ContainerSeen>, String> {
-        let containers = self.0.as_ref().map_err(Clone::clone)?;
-        let mine = containers.iter().filter(|container| is_of(container, pod));
-        Ok(mine.max_by_key(|container| container.created_at))
+        Ok(self.all(pod)?.max_by_key(|container| container.created_at))
     }
 
-    /// The containers of a static Pod that run beside its newest.
+    /// All containers of a component's Pods.
+    pub fn all<'a>(&'a self, pod: &StaticPodSpec) -> Result<impl Iterator<Item = &'a ContainerSeen>, String> {
+        let containers = self.0.as_ref().map_err(Clone::clone)?;
+        Ok(containers.iter().filter(|container| is_of(container, pod)))
+    }
+
+    /// The containers of the newest one's Pod that run beside it.
     pub fn beside<'a>(
         &'a self,
         newest: &'a ContainerSeen,
         pod: &'a StaticPodSpec,
     ) -> impl Iterator<Item = &'a ContainerSeen> {
-        let other = |one: &&ContainerSeen| one.id != newest.id && one.state == ContainerState::Running;
+        let same = |one: &ContainerSeen| one.labels.get(POD_LABEL) == newest.labels.get(POD_LABEL);
+        let other =
+            move |one: &&ContainerSeen| one.id != newest.id && same(one) && one.state == ContainerState::Running;
         self.0.iter().flatten().filter(move |container| is_of(container, pod)).filter(other)
     }
 
@@ -89,16 +95,16 @@ impl Answers {
                 said(&self.urls, &spec.health)
             }
             Condition::SelfHosted(spec) => {
-                self.self_hosted.steady(spec)?;
+                self.containers.steady(spec)?;
                 let pod = &spec.pod;
                 pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))?;
                 rolled_out(self.there(condition)?)
             }
             Condition::SelfHostedApi(spec) => {
-                self.self_hosted.runs(spec)?;
+                self.containers.runs(spec)?;
                 self.api.answers.clone()
             }
-            Condition::NotSelfHosted(spec) => self.self_hosted.ended(spec),
+            Condition::NotSelfHosted(spec) => self.containers.ended(spec),
             Condition::Node(_) => self.there(condition).map(drop),
             Condition::RolledOut { .. } => rolled_out(self.there(condition)?),
         }
@@ -128,8 +134,7 @@ impl Live {
             let containers = &answers.containers;
             let deaf = containers.0.is_err() && begun.elapsed() >= RUNTIME;
             if let Some(component) = gone.for_good(self.gone(&spec.condition)) {
-                let why = format!("{why}; nothing of {component} runs on this host");
-                return Err(ApplyError::new("see", &id.0, Overtaken(why)));
+                return Err(ApplyError::new("see", &id.0, overtaken(&why, component)));
             }
             if deaf || begun.elapsed() >= spec.timeout {
                 return Err(ApplyError::new("see", &id.0, self.diagnose(spec, begun.elapsed(), &why)));
@@ -164,7 +169,12 @@ impl Live {
 }
 
 fn is_of(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
-    container.name == pod.component && container.labels.get(POD_LABEL) == Some(&pod.pod)
+    container.name == pod.component && container.labels.get(POD_LABEL).is_some_and(|name| is_one(name, pod))
+}
+
+/// A Pod of this name is the one that is meant, or one of its `DaemonSet`'s.
+pub(super) fn is_one(name: &str, pod: &StaticPodSpec) -> bool {
+    if pod.hosted { is_made_for(name, &pod.pod) } else { name == pod.pod }
 }
 
 /// The container of a static Pod runs, and it is what its manifest says.

@@ -1,4 +1,4 @@
-//! Static Pods as they run: seen, ended, and whether they do what they are for.
+//! Pods of the control plane as they run: seen, ended, and whether they do what they are for.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,10 +11,11 @@ use crate::host::cri::{ContainerState, Scope};
 use crate::host::files::Disk;
 use crate::host::live::Live;
 use crate::host::live::ask::Answers;
+use crate::host::live::self_hosted::{GONE, condition, overtaken};
 use crate::host::rollout::{Container, Rollouts, Runtime};
 use crate::host::{ApplyError, chain, machine};
 use crate::observed::{LeaseSeen, Mode, ObserveError, Observed, Seen, StaticPodSeen};
-use crate::resource::{Condition, Desired, Lease, PodGate, RunningSpec, Spec, StaticPodSpec, Want};
+use crate::resource::{Desired, GateSpec, Lease, PodGate, RunningSpec, Spec, StaticPodSpec, Want};
 
 /// The namespace of static Pods.
 const NAMESPACE: &str = "kube-system";
@@ -35,7 +36,7 @@ fn microseconds(nanoseconds: i64) -> u64 {
 }
 
 impl Live {
-    /// Static Pods as they run, of what was answered about them.
+    /// Pods as they run, of what was answered about them.
     pub(super) fn observe_pods(&self, desired: &Desired, answers: &Answers) -> Observed {
         let api = answers.containers.of("kube-apiserver").filter(|_| answers.api.ready.is_ok());
         let api_since = api.map(|container| container.created_at / 1_000_000_000);
@@ -121,7 +122,7 @@ impl Runtime for Live {
     }
 
     fn well(&self, pod: &StaticPodSpec) -> Result<(), String> {
-        let condition = Condition::StaticPod(pod.clone());
+        let condition = condition(pod);
         self.ask(&[&condition], &[], false).hold(&condition)
     }
 
@@ -133,8 +134,15 @@ impl Runtime for Live {
         Err(format!("it runs, and nobody renews the Lease {NAMESPACE}/{} yet", pod.component))
     }
 
-    fn hurry(&self, pod: &StaticPodSpec) -> Result<(), ApplyError> {
-        self.start_at_once(pod, &self.containers(&[pod]))
+    fn hurry(&self, pod: &StaticPodSpec, waited: Duration) -> Result<(), ApplyError> {
+        if !pod.hosted {
+            return self.start_at_once(pod, &self.containers(&[pod]));
+        }
+        // A kubelet that is started anew with the API server away would forget the Pod: a static one helps it up.
+        match self.gone(&condition(pod)).filter(|_| waited >= GONE) {
+            Some(gone) => Err(ApplyError::new("restart", pod.component, overtaken("it has ended", gone))),
+            None => Ok(()),
+        }
     }
 
     fn renew_kubelet(&self) -> Result<(), ApplyError> {
@@ -142,7 +150,8 @@ impl Runtime for Live {
     }
 
     fn diagnose(&self, gate: &PodGate, waited: Duration, why: &str) -> String {
-        Self::diagnose(self, &gate.to_gate(), waited, why)
+        let spec = GateSpec { condition: condition(&gate.pod), timeout: gate.timeout, on_demand: false };
+        Self::diagnose(self, &spec, waited, why)
     }
 
     fn changed(&self, path: &str) -> Option<u64> {

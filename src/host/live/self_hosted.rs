@@ -9,20 +9,18 @@ use crate::desired::{apiserver, etcd, self_hosting, static_pod};
 use crate::facts::HostingFacts;
 use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::files::{FileSystem as _, Look};
+use crate::host::live::ask::Containers;
 use crate::host::live::{Live, diagnosis};
-use crate::host::{Change, Listener, chain, machine};
+use crate::host::{Change, Listener, Overtaken, chain, machine};
 use crate::observed::ObserveError;
 use crate::record;
-use crate::resource::{Condition, SelfHostedSpec};
+use crate::resource::{Condition, SelfHostedSpec, StaticPodSpec};
 
 /// How long a component may be without a container before it is taken for gone: the kubelet makes one that has ended anew at once, but
 /// waits ever longer with one that ends again and again, and knows nothing of a Pod whose API server was away when it started.
-const GONE: Duration = Duration::from_secs(5);
+pub(super) const GONE: Duration = Duration::from_secs(5);
 
 const NANOSECONDS: i64 = 1_000_000_000;
-
-/// The containers in Pods of `DaemonSet`s.
-pub(super) struct SelfHosted(pub Result<Vec<ContainerSeen>, String>);
 
 impl Live {
     /// Where the components run. Pods of `DaemonSet`s are asked for where they are wanted, or where a manifest tells of them; a runtime
@@ -69,15 +67,6 @@ impl Live {
         });
     }
 
-    /// The containers that some conditions are about.
-    pub(super) fn self_hosted(&self, conditions: &[&Condition]) -> SelfHosted {
-        let components: Vec<&str> = conditions.iter().filter_map(|condition| of(condition)).map(component).collect();
-        if components.is_empty() {
-            return SelfHosted(Ok(Vec::new()));
-        }
-        SelfHosted(self.containers_of_daemon_sets(&components))
-    }
-
     fn containers_of_daemon_sets(&self, components: &[&str]) -> Result<Vec<ContainerSeen>, String> {
         let made_for = |pod: &str| components.iter().any(|component| is_made_for(pod, &self_hosting::name(component)));
         let containers = self.cri.containers("kube-system", &made_for).map_err(|error| chain(&error))?;
@@ -112,32 +101,21 @@ impl Live {
 
     /// What was seen of it when time ran out.
     pub(super) fn of_self_hosted(&self, spec: &SelfHostedSpec) -> String {
-        let found = SelfHosted(self.containers_of_daemon_sets(&[component(spec)]));
-        let container =
-            found.newest(spec).ok().flatten().map(|container| format!("; {}", diagnosis::of_container(container)));
+        let found = self.containers(&[&spec.pod]);
+        let container = found.newest(&spec.pod).ok().flatten();
+        let container = container.map(|container| format!("; {}", diagnosis::of_container(container)));
         let daemon_set = &spec.pod.pod;
         format!("{}; see kubectl -n kube-system describe daemonset {daemon_set}", container.unwrap_or_default())
     }
 }
 
-impl SelfHosted {
-    fn of<'a>(&'a self, spec: &'a SelfHostedSpec) -> Result<impl Iterator<Item = &'a ContainerSeen>, String> {
-        let containers = self.0.as_ref().map_err(Clone::clone)?;
-        Ok(containers.iter().filter(|container| container.name == spec.pod.component))
-    }
-
-    fn newest(&self, spec: &SelfHostedSpec) -> Result<Option<&ContainerSeen>, String> {
-        let containers = self.0.as_ref().map_err(Clone::clone)?;
-        let mine = containers.iter().filter(|container| container.name == spec.pod.component);
-        Ok(mine.max_by_key(|container| container.created_at))
-    }
-
+impl Containers {
     /// A container of it runs, be it an older one.
     pub(super) fn runs(&self, spec: &SelfHostedSpec) -> Result<(), String> {
-        if self.of(spec)?.any(runs) {
+        if self.all(&spec.pod)?.any(runs) {
             return Ok(());
         }
-        Err(match self.newest(spec)? {
+        Err(match self.newest(&spec.pod)? {
             Some(container) => diagnosis::state(container),
             None => format!("no Pod of DaemonSet {} has a container on this host", spec.pod.pod),
         })
@@ -146,7 +124,7 @@ impl SelfHosted {
     /// The newest runs as it is to, and has done so for some time.
     pub(super) fn steady(&self, spec: &SelfHostedSpec) -> Result<(), String> {
         self.runs(spec)?;
-        let Some(container) = self.newest(spec)?.filter(|container| runs(container)) else {
+        let Some(container) = self.newest(&spec.pod)?.filter(|container| runs(container)) else {
             return Err(format!("the newest Pod of DaemonSet {} does not run", spec.pod.pod));
         };
         if container.image != spec.pod.image || container.command != spec.pod.command {
@@ -161,7 +139,7 @@ impl SelfHosted {
 
     /// None of them runs.
     pub(super) fn ended(&self, spec: &SelfHostedSpec) -> Result<(), String> {
-        let left = self.of(spec)?.any(runs);
+        let left = self.all(&spec.pod)?.any(runs);
         if left { Err(format!("a Pod of DaemonSet {} still runs", spec.pod.pod)) } else { Ok(()) }
     }
 }
@@ -196,6 +174,20 @@ impl Gone {
     }
 }
 
+/// What has to hold of a component where it runs.
+pub(super) fn condition(pod: &StaticPodSpec) -> Condition {
+    if pod.hosted {
+        Condition::SelfHosted(SelfHostedSpec { pod: pod.clone(), steady: self_hosting::STEADY, alone: true })
+    } else {
+        Condition::StaticPod(pod.clone())
+    }
+}
+
+/// What is waited for does not come, with nothing of a component that it needs on this host: another look is due.
+pub(super) fn overtaken(why: &str, component: &str) -> Overtaken {
+    Overtaken(format!("{why}; nothing of {component} runs on this host"))
+}
+
 fn of(condition: &Condition) -> Option<&SelfHostedSpec> {
     match condition {
         Condition::SelfHosted(spec) | Condition::SelfHostedApi(spec) | Condition::NotSelfHosted(spec) => Some(spec),
@@ -212,7 +204,7 @@ fn runs(container: &ContainerSeen) -> bool {
 }
 
 /// A Pod has the name of its `DaemonSet` and five letters more.
-fn is_made_for(pod: &str, daemon_set: &str) -> bool {
+pub(super) fn is_made_for(pod: &str, daemon_set: &str) -> bool {
     let end = pod.strip_prefix(daemon_set).and_then(|rest| rest.strip_prefix('-'));
     end.is_some_and(|end| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }

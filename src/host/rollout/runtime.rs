@@ -59,11 +59,11 @@ pub trait Runtime {
     /// In words, that it is not.
     fn leads(&self, pod: &StaticPodSpec, since: i64) -> Result<(), String>;
 
-    /// Has the kubelet start at once what it waits to start again, where it does.
+    /// Has the kubelet start at once what it waits to start again, where it does. It is `waited` for already.
     ///
     /// # Errors
-    /// It could not be told.
-    fn hurry(&self, pod: &StaticPodSpec) -> Result<(), ApplyError>;
+    /// It could not be told; or nobody will start it again but another look at the host, which is due.
+    fn hurry(&self, pod: &StaticPodSpec, waited: Duration) -> Result<(), ApplyError>;
 
     /// Starts the kubelet anew, which costs no container anything.
     ///
