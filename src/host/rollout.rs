@@ -343,8 +343,9 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
 
     /// A container is all that runs of its Pod, and well.
     fn becomes_well(&self, pod: &StaticPodSpec, container: &Container) -> Result<(), String> {
-        // A kubelet that was started anew amid a change knows nothing of what it began before: that would go on beside, and answer in its place.
-        if !container.beside.is_empty() {
+        // A kubelet that was started anew amid a change knows nothing of what it began before: that would go on beside, and answer in the
+        // place of what is meant. Of a `DaemonSet`'s Pods two run while one takes the other's place.
+        if !pod.hosted && !container.beside.is_empty() {
             self.end(pod, &container.beside).map_err(|error| error.chain())?;
             return Err("what ran before it had not ended yet".to_owned());
         }
