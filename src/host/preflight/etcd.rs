@@ -16,6 +16,10 @@ use crate::pki;
 /// How long an endpoint may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// So often is it asked, where the connection breaks without a word. An etcd that does not take a certificate says so and hangs up, and what
+/// it says may be lost with the connection.
+const ASKED_MOST: usize = 3;
+
 /// Asks one endpoint, with the certificates of the configuration.
 ///
 /// # Errors
@@ -38,8 +42,14 @@ pub(super) fn version(runtime: &Handle, endpoint: &str, etcd: &ExternalEtcd) -> 
     })?;
     drop(entered);
     let asked = async {
-        let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
-        let response = client.send(request).await.map_err(|error| in_words(&Unreachable::of(&error), etcd))?;
+        let mut asked = 1;
+        let response = loop {
+            let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
+            match client.send(request).await.map_err(|error| Unreachable::of(&error)) {
+                Err(Unreachable::Torn(_)) if asked < ASKED_MOST => asked += 1,
+                answer => break answer.map_err(|why| in_words(&why, etcd))?,
+            }
+        };
         let (parts, body) = response.into_parts();
         let body = body.collect_bytes().await.map_err(|error| in_words(&Unreachable::of(&error), etcd))?;
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -59,6 +69,9 @@ fn in_words(why: &Unreachable, etcd: &ExternalEtcd) -> String {
         }
         Unreachable::Tls(fault) if !etcd.ca_file.is_empty() => {
             format!("it is not to be trusted by the CA {}: {fault}", etcd.ca_file)
+        }
+        Unreachable::Torn(_) if !etcd.cert_file.is_empty() => {
+            format!("{why}, as with a client whose certificate it does not take: {}", etcd.cert_file)
         }
         other => other.to_string(),
     }
