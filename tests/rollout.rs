@@ -74,6 +74,11 @@ fn a_kubelet_that_does_not_let_go_of_a_pod_is_started_anew_and_the_change_is_rol
     *machine.deaf.lock().unwrap() = true;
     let report = reconcile(&machine, &with_flag("2", &["kube-apiserver"]));
     assert!(report.converged(), "{report:#?}");
+    assert_eq!(
+        machine.stopped(),
+        ["kube-apiserver"; 2],
+        "what the kubelet began meanwhile is in the way of the new one"
+    );
     assert!(machine.runs_with("kube-apiserver", GOOD));
     let bad = with_flag("bad", &["kube-apiserver"]);
     let report = reconcile(&machine, &bad);

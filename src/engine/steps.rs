@@ -40,8 +40,8 @@ struct Queue {
     running: usize,
     /// Who waits for a step.
     idle: usize,
-    /// How many of those that run make keys that take long, and how many may: one more than there are processors, since each key is also written,
-    /// which waits for the disk.
+    /// How many of those that run make keys that take long, and how many may: one more than there are processors, since each key is
+    /// also written, which waits for the disk.
     making_keys: usize,
     making_keys_max: usize,
     outcome: Outcome,

@@ -207,7 +207,7 @@ impl Api {
     pub fn delete(&self, target: &Value) -> Result<(), ApiError> {
         let deadline = Instant::now() + self.timeout;
         let place = place("delete", target)?;
-        let deleted = self.runtime.block_on(self.caller.delete(&place, deadline));
+        let deleted = self.runtime.block_on(self.caller.delete(&place, None, deadline));
         self.forget(target);
         deleted.map_err(failed("delete", &place))
     }
@@ -371,9 +371,13 @@ impl Caller {
         Err(Why::Refused(conflict.unwrap_or_default()))
     }
 
-    async fn delete(&self, place: &Place, deadline: Instant) -> Result<(), Why> {
+    /// Deletes an object; where one was `seen`, that one alone, and none that has taken its place since.
+    async fn delete(&self, place: &Place, seen: Option<&Value>, deadline: Instant) -> Result<(), Why> {
         let mut call = call(place, Method::DELETE, "", deadline);
-        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        if let Some(seen) = seen {
+            options["preconditions"] = json!({"uid": seen["metadata"]["uid"]});
+        }
         call.body = Some(("application/json", options.to_string().into_bytes()));
         match self.run(&call).await {
             Err(Why::Refused(refusal)) if refusal.code == 404 => Ok(()),

@@ -29,7 +29,7 @@ impl Keys {
     /// Keys of which one of an algorithm is made ahead, from now on. Those of ECDSA take no time.
     #[must_use]
     pub fn ahead(algorithm: KeyAlgorithm) -> Self {
-        if matches!(algorithm, KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384) {
+        if !algorithm.is_rsa() {
             return Self::default();
         }
         let ahead = Arc::new(Ahead { algorithm, next: Mutex::new(Next::Absent) });

@@ -29,7 +29,7 @@ use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
 use crate::host::pull::Pulls;
 use crate::host::rollout::Begun;
-use crate::host::side_by_side::{computing, side_by_side};
+use crate::host::side_by_side::{compute_threads, side_by_side};
 use crate::host::systemd::Systemd;
 use crate::host::{ApplyError, Change, Host, Listener, Tell, chain, tokens, upload_certs};
 use crate::observed::{ObserveError, Observed, Seen, UnitSeen};
@@ -109,8 +109,8 @@ impl Live {
         })
     }
 
-    /// Tells of changes from now on: of the kubelet's unit, of self-hosted components that end, and of the objects that were last observed. It has
-    /// a key of an algorithm ready for what has to be made anew.
+    /// Tells of changes from now on: of the kubelet's unit, of self-hosted components that end, and of the objects that were last
+    /// observed. It has a key of an algorithm ready for what has to be made anew.
     #[must_use]
     pub fn listening(mut self, listener: Listener, algorithm: KeyAlgorithm) -> Self {
         self.local.take_keys_from(Keys::ahead(algorithm));
@@ -246,7 +246,7 @@ impl Live {
     fn observe_files(&self, desired: &Desired) -> Observed {
         let readings = Readings::new(self.local.files());
         let read = |resource: &Resource| Some((resource.id.clone(), self.local.observe(resource, &readings)?));
-        let read: Vec<_> = side_by_side(&desired.resources, computing(), read);
+        let read: Vec<_> = side_by_side(&desired.resources, compute_threads(), read);
         read.into_iter().flatten().collect()
     }
 

@@ -188,16 +188,10 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         let begun = *self.lock().entry(component).or_insert_with(|| runtime.now());
         loop {
             let found = self.made_of(new.path, &gate.pod);
-            let why = match found
-                .as_ref()
-                .map_err(Clone::clone)
-                .and_then(|container| self.becomes_well(&gate.pod, container))
-            {
-                Ok(()) => {
-                    self.lock().remove(component);
-                    return self.forget(component);
-                }
-                Err(why) => why,
+            let well = found.as_ref().map_err(Clone::clone);
+            let Err(why) = well.and_then(|container| self.becomes_well(&gate.pod, container)) else {
+                self.lock().remove(component);
+                return self.forget(component);
             };
             let waited = self.since(begun);
             let crashes = found.is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
@@ -254,9 +248,9 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     fn swap(&self, new: &Manifest<'_>, gate: &PodGate) -> Result<(), ApplyError> {
         let (runtime, pod) = (self.runtime, &gate.pod);
         let running = self.running(pod);
-        let (mut stopped, mut kept) = (Ok(()), false);
+        let (mut ended, mut kept) = (Vec::new(), false);
         let between = || {
-            stopped = self.end(pod, &running);
+            ended.push(self.end(pod, &running));
             let begun = runtime.now();
             loop {
                 kept = runtime.is_kept(pod).unwrap_or(false);
@@ -268,10 +262,10 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             runtime.pause(FORGET);
             if kept {
                 // To a kubelet that holds on to a Pod a container that has ended is one to start again.
-                stopped = std::mem::replace(&mut stopped, Ok(())).and(self.end(pod, &self.running(pod)));
+                ended.push(self.end(pod, &self.running(pod)));
             }
             for api in self.clients_of(pod) {
-                stopped = std::mem::replace(&mut stopped, Ok(())).and(runtime.stop(&api.id, Duration::ZERO));
+                ended.push(runtime.stop(&api.id, Duration::ZERO));
             }
         };
         let file = NewFile { path: new.path, bytes: new.text.as_bytes(), mode: new.mode };
@@ -280,7 +274,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         if kept {
             runtime.renew_kubelet()?;
         }
-        stopped
+        ended.into_iter().collect()
     }
 
     /// The containers of a Pod that run, as far as that is known.
@@ -299,11 +293,10 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// the one of before, and an API server without etcd lets it wait for half a minute; one that starts refuses, until there is an etcd.
     fn clients_of(&self, pod: &StaticPodSpec) -> Vec<Container> {
         let host = pod.pod.strip_prefix(etcd::NAME).filter(|_| pod.component == etcd::NAME);
-        let pods = host
-            .map(|host| [(format!("{}{host}", apiserver::NAME), false), (self_hosting::name(apiserver::NAME), true)]);
-        let api =
-            |(pod_name, hosted)| StaticPodSpec { component: apiserver::NAME, pod: pod_name, hosted, ..pod.clone() };
-        let found = pods.into_iter().flatten().filter_map(|one| self.runtime.container(&api(one)).ok().flatten());
+        let Some(host) = host else { return Vec::new() };
+        let of = |pod_name, hosted| StaticPodSpec { component: apiserver::NAME, pod: pod_name, hosted, ..pod.clone() };
+        let servers = [of(format!("{}{host}", apiserver::NAME), false), of(self_hosting::name(apiserver::NAME), true)];
+        let found = servers.iter().filter_map(|server| self.runtime.container(server).ok().flatten());
         found.filter(|container| container.runs).collect()
     }
 
@@ -344,8 +337,8 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// A container is all that runs of its Pod, and well.
     fn becomes_well(&self, pod: &StaticPodSpec, container: &Container) -> Result<(), String> {
         // A kubelet that was started anew amid a change knows nothing of what it began before: that would go on beside, and answer in the
-        // place of what is meant. Of a `DaemonSet`'s Pods two run while one takes the other's place.
-        if !pod.hosted && !container.beside.is_empty() {
+        // place of what is meant.
+        if !container.beside.is_empty() {
             self.end(pod, &container.beside).map_err(|error| error.chain())?;
             return Err("what ran before it had not ended yet".to_owned());
         }

@@ -12,7 +12,7 @@ use crate::facts::{Facts, HostingFacts, IssuedToken};
 use crate::host::files::{FileSystem, Look, parent};
 use crate::host::local::{Local, Setting};
 use crate::host::pki::Readings;
-use crate::host::side_by_side::{computing, side_by_side};
+use crate::host::side_by_side::{compute_threads, side_by_side};
 use crate::host::{ApplyError, Host, Tell, tokens};
 use crate::observed::{Mode, ObserveError, Observed, Seen};
 use crate::resource::{Desired, Resource, Spec, Target, Want};
@@ -107,7 +107,7 @@ impl<F: FileSystem> Host for Sandbox<F> {
         let readings = Readings::new(self.files());
         // Most of looking at files is verifying signatures.
         let read = |resource: &Resource| (resource.id.clone(), self.observe_one(resource, &readings));
-        side_by_side(&desired.resources, computing(), read)
+        side_by_side(&desired.resources, compute_threads(), read)
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, _tell: Tell<'_>) -> Result<(), ApplyError> {

@@ -16,7 +16,7 @@ pub fn processors() -> usize {
 }
 
 /// As many threads as are worth it for what computes.
-pub(super) fn computing() -> usize {
+pub(super) fn compute_threads() -> usize {
     processors().min(PROCESSORS_MAX)
 }
 

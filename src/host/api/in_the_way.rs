@@ -1,12 +1,11 @@
 //! What stands in the way of an object that the server calls invalid, and is of no use to anybody: it is removed.
 
-use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::Caller;
 use super::error::Why;
 use super::kinds::Place;
-use super::{Caller, call};
 
 impl Caller {
     /// Removes what stands in the way of an object. True where the object may be taken now.
@@ -22,7 +21,7 @@ impl Caller {
     async fn make_room_for_a_binding(&self, place: &Place, wanted: &Value, deadline: Instant) -> Result<bool, Why> {
         let other = self.read(place, deadline).await?.is_some_and(|live| live["roleRef"] != wanted["roleRef"]);
         if other {
-            self.delete(place, deadline).await?;
+            self.delete(place, None, deadline).await?;
         }
         Ok(other)
     }
@@ -40,14 +39,8 @@ impl Caller {
         let Some(live) = live.filter(|live| is_of(&live["spec"]["parentRef"], &wanted["metadata"])) else {
             return Ok(false);
         };
-        let only = json!({"uid": live["metadata"]["uid"]});
-        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only});
-        let mut delete = call(&taken, Method::DELETE, "", deadline);
-        delete.body = Some(("application/json", options.to_string().into_bytes()));
-        match self.run(&delete).await {
-            Err(Why::Refused(refusal)) if refusal.code == 404 => Ok(true),
-            result => result.map(|_| true),
-        }
+        self.delete(&taken, Some(&live), deadline).await?;
+        Ok(true)
     }
 }
 

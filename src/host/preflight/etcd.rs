@@ -42,11 +42,11 @@ pub(super) fn version(runtime: &Handle, endpoint: &str, etcd: &ExternalEtcd) -> 
     })?;
     drop(entered);
     let asked = async {
-        let mut asked = 1;
+        let mut times = 1;
         let response = loop {
             let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
             match client.send(request).await.map_err(|error| Unreachable::of(&error)) {
-                Err(Unreachable::Torn(_)) if asked < ASKED_MOST => asked += 1,
+                Err(Unreachable::Torn(_)) if times < ASKED_MOST => times += 1,
                 answer => break answer.map_err(|why| in_words(&why, etcd))?,
             }
         };
@@ -74,5 +74,19 @@ fn in_words(why: &Unreachable, etcd: &ExternalEtcd) -> String {
             format!("{why}, as with a client whose certificate it does not take: {}", etcd.cert_file)
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_without_a_word_is_told_with_the_certificate_that_etcd_may_not_take() {
+        let [ca_file, cert_file, key_file] = ["/ca.crt", "/client.crt", "/client.key"].map(str::to_owned);
+        let etcd = ExternalEtcd { endpoints: Vec::new(), ca_file, cert_file, key_file };
+        let torn = Unreachable::Torn("connection was not ready".to_owned());
+        assert!(in_words(&torn, &etcd).contains("/client.crt"));
+        assert!(!in_words(&torn, &ExternalEtcd { cert_file: String::new(), ..etcd }).contains("certificate"));
     }
 }
