@@ -41,15 +41,36 @@ pub struct Pass {
 /// # Errors
 /// The facts of the host could not be read.
 pub fn look<H: Host + ?Sized>(host: &H, cluster: &Cluster, last_good: Option<&Cluster>) -> Result<Pass, ObserveError> {
-    look_at(host, cluster, last_good, None)
+    look_at(host, cluster, last_good, &Scope::All)
 }
 
-/// [`look`], at some resources only, with all that they depend on; where these are not named, at everything.
+/// What is looked at.
+enum Scope {
+    /// All that is wanted.
+    All,
+    /// Some resources, with all that they depend on.
+    About(BTreeSet<Id>),
+    /// What is wanted now and could not be said when these were wanted. All of these have just been done.
+    Beyond(BTreeSet<Id>),
+}
+
+impl Scope {
+    /// What a run is about.
+    fn of(run: &Run<'_>) -> Self {
+        if run.about.is_empty() { Self::All } else { Self::About(run.about.clone()) }
+    }
+
+    fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+}
+
+/// [`look`], at a part of what is wanted.
 fn look_at<H: Host + ?Sized>(
     host: &H,
     cluster: &Cluster,
     last_good: Option<&Cluster>,
-    about: Option<&BTreeSet<Id>>,
+    scope: &Scope,
 ) -> Result<Pass, ObserveError> {
     let facts = host.facts(cluster)?;
     if let Some(why) = patched::failures(cluster, &facts).into_values().next() {
@@ -66,13 +87,12 @@ fn look_at<H: Host + ?Sized>(
     if let Some(before) = before.as_ref().filter(|_| last_good.is_some_and(|last| !std::ptr::eq(last, cluster))) {
         former::add(cluster, &mut desired, before);
     }
-    let observed = match about {
-        None => host.observe(&desired),
-        Some(about) => {
-            desired = desired.part(about);
-            host.observe_part(&desired)
-        }
-    };
+    match scope {
+        Scope::All => {}
+        Scope::About(some) => desired = desired.part(some),
+        Scope::Beyond(known) => desired.resources.retain(|resource| !known.contains(&resource.id)),
+    }
+    let observed = if scope.is_all() { host.observe(&desired) } else { host.observe_part(&desired) };
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
@@ -213,25 +233,27 @@ pub fn reconcile_with<H: Host + ?Sized>(
     let mut reached = BTreeSet::new();
     // What has just happened is put right before all else is looked at, where it is drift that cannot be of the configuration.
     let known = last_good.is_some_and(|last| std::ptr::eq(last, cluster));
-    let mut about = known.then(|| run.about.clone()).filter(|about| first.is_none() && !about.is_empty());
+    let mut next = if known && first.is_none() { Scope::of(run) } else { Scope::All };
     let mut applied = false;
     loop {
-        let part = about.take();
-        let look = || look_at(host, cluster, last_good, part.as_ref());
+        let scope = std::mem::replace(&mut next, Scope::All);
+        let all = scope.is_all();
+        let look = || look_at(host, cluster, last_good, &scope);
         let mut pass = match first.take() {
             Some(pass) => pass,
-            None if std::mem::take(&mut applied) => beside_settling(host, look)?,
-            None => look()?,
+            None if all && std::mem::take(&mut applied) => beside_settling(host, look)?,
+            // A look at a part is over before the disk is, and others follow: the disk is waited for beside those.
+            None => look().inspect_err(|_| drop(host.settle()))?,
         };
         pass.plan.hold(&pass.desired, run.held);
         report.passes += 1;
-        if part.is_none()
+        if all
             && let Some(why) = trial::overdue(&pass)
             && trial::give_up(host, &pass, &why, &mut in_vain).unwrap_or(false)
         {
             continue;
         }
-        if part.is_none() {
+        if all {
             (run.tell)(Event::Looked(&pass));
         } else if pass.plan.steps.is_empty() {
             continue;
@@ -256,13 +278,10 @@ pub fn reconcile_with<H: Host + ?Sized>(
             report.done.push(step.clone());
         }
         report.failed = outcome.failed;
-        for failed in &report.failed {
-            if failed.error.source.is::<Overtaken>() {
-                // The next look wants something else.
-                further = true;
-            } else if pass.plan.steps.iter().any(|step| step.id == failed.id && step.action == Action::Wait) {
-                in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
-            }
+        // Where a step was overtaken, the next look wants something else.
+        further |= report.failed.iter().any(|failed| failed.error.source.is::<Overtaken>());
+        for waited in waited_in_vain(&pass, &report.failed) {
+            in_vain.entry(waited.id.clone()).or_insert_with(|| waited.error.reason());
         }
         if let Some(why) = trial::failed(&pass, &report.failed) {
             match trial::give_up(host, &pass, &why, &mut in_vain) {
@@ -270,7 +289,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
                 Err(error) => report.unsettled = Some(error),
             }
         }
-        if part.is_none() && !further && !report.failed.is_empty() && !report.interrupted {
+        if all && !further && !report.failed.is_empty() && !report.interrupted {
             // Nothing was done that was not done before: another pass would meet the same errors.
             report.unsettled = host.settle().err().or(report.unsettled);
             report.left = pass.plan;
@@ -279,10 +298,16 @@ pub fn reconcile_with<H: Host + ?Sized>(
             return Ok(report);
         }
         // What could not be said before the steps were done is looked at alone: another look at everything is for the end.
-        if part.is_none() && report.failed.is_empty() && pass.plan.settled() && !pass.plan.waiting.is_empty() {
-            about = Some(pass.plan.waiting.into_iter().map(|waiting| waiting.id).collect());
+        if all && report.failed.is_empty() && pass.plan.settled() && !pass.plan.waiting.is_empty() {
+            next = Scope::Beyond(pass.desired.resources.into_iter().map(|resource| resource.id).collect());
         }
     }
+}
+
+/// Steps that only wait, and failed.
+fn waited_in_vain<'a>(pass: &Pass, failed: &'a [Failed]) -> impl Iterator<Item = &'a Failed> {
+    let waits = |id: &Id| pass.plan.steps.iter().any(|step| step.id == *id && step.action == Action::Wait);
+    failed.iter().filter(move |failed| !failed.error.source.is::<Overtaken>() && waits(&failed.id))
 }
 
 /// Does something while the disk is waited for. What fails to become durable is tried once more at the end of the run.

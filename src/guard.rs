@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Etcd, Location, Version};
 use crate::desired::{arguments, pki, self_hosting, static_pod};
 use crate::observed::{Observed, Seen};
-use crate::resource::{Desired, Id, Issuer, Spec, Want};
+use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Spec, Want};
 use crate::yaml;
 
 /// A change that is refused.
@@ -91,8 +91,13 @@ const FIXED: [Fixed; 7] = [
 
 /// The changes that are refused.
 #[must_use]
-pub fn forbidden(cluster: &Cluster, previous: Option<&Cluster>, observed: &Observed) -> Vec<Forbidden> {
-    let manifests = Manifests { observed, read: RefCell::default() };
+pub fn forbidden(
+    cluster: &Cluster,
+    previous: Option<&Cluster>,
+    desired: &Desired,
+    observed: &Observed,
+) -> Vec<Forbidden> {
+    let manifests = Manifests { desired, observed, read: RefCell::default() };
     let mut found: Vec<Forbidden> =
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
     found.extend(other_etcd(cluster, previous));
@@ -197,25 +202,36 @@ fn evidence(fixed: &Fixed, manifests: &Manifests<'_>) -> Option<String> {
 
 /// The static Pods of a host, each parsed once, and only where somebody asks for it.
 struct Manifests<'a> {
+    desired: &'a Desired,
     observed: &'a Observed,
     read: RefCell<BTreeMap<&'static str, Option<Rc<Value>>>>,
 }
 
 impl Manifests<'_> {
     fn of(&self, component: &'static str) -> Option<Rc<Value>> {
-        self.read.borrow_mut().entry(component).or_insert_with(|| manifest(component, self.observed)).clone()
+        self.read.borrow_mut().entry(component).or_insert_with(|| self.manifest(component)).clone()
     }
-}
 
-/// The Pod of a component: a static one, or the one that its `DaemonSet` makes.
-fn manifest(component: &str, observed: &Observed) -> Option<Rc<Value>> {
-    let id = Id::file(&static_pod::path(component));
-    if let Some(Ok(Seen::File(file))) = observed.get(&id) {
-        return yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok().map(Rc::new);
+    /// The Pod of a component: a static one, or the one that its `DaemonSet` makes.
+    fn manifest(&self, component: &str) -> Option<Rc<Value>> {
+        let id = Id::file(&static_pod::path(component));
+        if let Some(Ok(Seen::File(file))) = self.observed.get(&id) {
+            // What is as it is wanted is not parsed to find out what it says.
+            let wanted = self.wanted(&id).filter(|wanted| yaml::to_string(wanted).as_bytes() == file.bytes);
+            let read = || yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok();
+            return wanted.cloned().or_else(read).map(Rc::new);
+        }
+        match self.observed.get(&Id::object("DaemonSet", Some("kube-system"), &self_hosting::name(component))) {
+            Some(Ok(Seen::Object(Some(object)))) => object.pointer("/spec/template").cloned().map(Rc::new),
+            _ => None,
+        }
     }
-    match observed.get(&Id::object("DaemonSet", Some("kube-system"), &self_hosting::name(component))) {
-        Some(Ok(Seen::Object(Some(object)))) => object.pointer("/spec/template").cloned().map(Rc::new),
-        _ => None,
+
+    fn wanted(&self, id: &Id) -> Option<&Value> {
+        match &self.desired.resources.iter().find(|resource| resource.id == *id)?.want {
+            Want::Present(Spec::File(FileSpec { content: Content::Yaml(wanted), .. })) => Some(wanted),
+            _ => None,
+        }
     }
 }
 

@@ -237,7 +237,7 @@ pub fn plan(
     let mut plan = Plan {
         waiting: desired.waiting.clone(),
         refused: desired.given_up.iter().map(|GivenUp { id, reason }| refused(id, reason)).collect(),
-        forbidden: guard::forbidden(cluster, previous.map(|previous| previous.cluster), observed),
+        forbidden: guard::forbidden(cluster, previous.map(|previous| previous.cluster), desired, observed),
         ..Plan::default()
     };
     if facts.adopted && previous.is_none() {

@@ -77,6 +77,24 @@ fn law_1_a_second_run_writes_nothing() {
 }
 
 #[test]
+fn what_could_not_be_said_before_a_first_run_costs_no_other_look_at_everything() {
+    let made_up = SMALL.replace("bootstrapTokens:\n- token: abcdef.0123456789abcdef\n", "");
+    for text in [SMALL, &made_up] {
+        let (files, looks) = (Memory::default(), Mutex::new(Vec::new()));
+        let tell = |event: engine::Event<'_>| {
+            if let engine::Event::Looked(pass) = event {
+                looks.lock().unwrap().push(pass.plan.waiting.len());
+            }
+        };
+        let report = engine::reconcile(&Sandbox::new(View(&files), setting()), &cluster(text), None, 1, &tell).unwrap();
+        assert!(report.converged(), "{report:#?}");
+        // Before the first step, and after the last; what waited was looked at alone between these.
+        let looks = looks.into_inner().unwrap();
+        assert!(looks.len() == 2 && looks[0] > 0 && report.passes == 3, "{looks:?}, {} passes", report.passes);
+    }
+}
+
+#[test]
 fn a_host_is_the_same_however_many_steps_run_side_by_side() {
     let cluster = cluster(SMALL);
     let (one, many) = (Memory::default(), Memory::default());

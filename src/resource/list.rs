@@ -55,7 +55,7 @@ impl Desired {
 
     /// Some of the resources, with all that they depend on.
     #[must_use]
-    pub fn part(&self, about: &BTreeSet<Id>) -> Self {
+    pub fn part(mut self, about: &BTreeSet<Id>) -> Self {
         let by_id: BTreeMap<&Id, &Resource> = self.resources.iter().map(|resource| (&resource.id, resource)).collect();
         let mut next: Vec<&Id> = about.iter().collect();
         let mut part: BTreeSet<&Id> = BTreeSet::new();
@@ -66,8 +66,9 @@ impl Desired {
                 next.extend(resource.depends_on());
             }
         }
-        let resources = self.resources.iter().filter(|resource| part.contains(&resource.id)).cloned().collect();
-        Self { resources, ..self.clone() }
+        let part: BTreeSet<Id> = part.into_iter().cloned().collect();
+        self.resources.retain(|resource| part.contains(&resource.id));
+        self
     }
 
     /// Adds a resource.
