@@ -301,7 +301,7 @@ fn at_every_call(call: &str, what: &str, step: usize, check: impl Fn(&Place, &Ou
 
 #[test]
 fn killed_at_any_effect_on_a_real_folder_the_next_run_converges_and_keeps_the_keys() {
-    const STEP: usize = 5;
+    const STEP: usize = 3;
     let mut kills = 0;
     for call in EFFECTS {
         // A prime step and every kind of call: some hundred kills, spread over the whole run.

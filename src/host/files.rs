@@ -225,11 +225,15 @@ impl FileSystem for Disk {
     /// A file, as most are, is opened once; whatever else stands there is looked at without opening it.
     fn look_and_read(&self, path: &str, follow: bool) -> io::Result<(Look, Option<Vec<u8>>)> {
         let links = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-        if let Ok(found) = self.open_to_read(path, links) {
-            let stat = rustix::fs::fstat(&found)?;
-            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                return Ok((Look::File(mode_of(&stat)), Some(content(found, &stat)?)));
+        match absent(self.open_to_read(path, links)) {
+            Ok(None) => return Ok((Look::Absent, None)),
+            Ok(Some(found)) => {
+                let stat = rustix::fs::fstat(&found)?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                    return Ok((Look::File(mode_of(&stat)), Some(content(found, &stat)?)));
+                }
             }
+            Err(_) => {}
         }
         let looked = self.look_with(path, links)?;
         match looked {
@@ -267,8 +271,11 @@ impl FileSystem for Disk {
 
     fn grant(&self, handle: &File, mode: Mode) -> io::Result<()> {
         let (uid, gid) = ids(mode.owner);
-        let stat = rustix::fs::fstat(handle)?;
-        if mode_of(&stat).owner != mode.owner {
+        let created = mode_of(&rustix::fs::fstat(handle)?);
+        if created == mode {
+            return Ok(());
+        }
+        if created.owner != mode.owner {
             rustix::fs::fchown(handle, Some(uid), Some(gid))?;
         }
         Ok(rustix::fs::fchmod(handle, Bits::from_raw_mode(mode.mode))?)

@@ -2,6 +2,8 @@
 //!
 //! What a folder cannot have is out of scope: services, images, running Pods. Everything else is what a live host has.
 
+use std::io;
+
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -63,18 +65,18 @@ impl<F: FileSystem> Sandbox<F> {
         merge(&mut merged, wanted);
         let mode = if wanted["kind"] == "Secret" { 0o600 } else { 0o644 };
         let folder = parent(&path);
-        let look = self.files().look_through(folder).map_err(|error| ApplyError::new("look at", folder, error))?;
-        if look == Look::Absent {
-            let mode = Mode { mode: 0o755, owner: self.local.machine().owner };
-            self.local
-                .writer()
-                .create_directories(folder, mode)
-                .map_err(|error| ApplyError::new("create the folder", folder, error))?;
-        }
-        self.local
-            .writer()
-            .write(&path, yaml::to_string(&merged).as_bytes(), Mode { mode, owner: self.local.machine().owner })
-            .map_err(|error| ApplyError::new("write", &path, error))
+        let (writer, owner) = (self.local.writer(), self.local.machine().owner);
+        let text = yaml::to_string(&merged);
+        let write = || writer.write(&path, text.as_bytes(), Mode { mode, owner });
+        let written = match write() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let created = writer.create_directories(folder, Mode { mode: 0o755, owner });
+                created.map_err(|error| ApplyError::new("create the folder", folder, error))?;
+                write()
+            }
+            written => written,
+        };
+        written.map_err(|error| ApplyError::new("write", &path, error))
     }
 
     /// A bootstrap token that the cluster has.
