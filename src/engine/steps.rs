@@ -40,8 +40,7 @@ struct Queue {
     running: usize,
     /// Who waits for a step.
     idle: usize,
-    /// How many of those that run make keys that take long, and how many may: one more than there are processors, since each key is
-    /// also written, which waits for the disk.
+    /// How many of those that run make keys that take long, and how many may: as many as there are processors to make them.
     making_keys: usize,
     making_keys_max: usize,
     outcome: Outcome,
@@ -137,7 +136,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             running: 0,
             idle: 0,
             making_keys: 0,
-            making_keys_max: 1 + processors(),
+            making_keys_max: processors(),
             outcome: Outcome::default(),
         };
         let (queue, changed) = (Mutex::new(queue), Condvar::new());

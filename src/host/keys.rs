@@ -1,40 +1,52 @@
-//! New private keys, one of them made before it is needed.
+//! New private keys: RSA keys are made by threads of their own, and whoever asked first gets the first.
 
-use std::mem::replace;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::KeyAlgorithm;
+use crate::host::processors;
 use crate::pki::{self, PkiError, PrivateKey};
 
 /// Where new keys come from.
 ///
-/// To find an RSA key takes 30 ms to more than 100 ms, ten times as long as everything else that a repair does. So whoever keeps a host
-/// has the next one ready: a key that nothing was signed for yet, which is worth less than those of the CAs, which pass through the same
-/// memory. It is written nowhere, and its memory is cleared as it goes.
+/// To find an RSA key takes 30 ms to more than 100 ms, by chance, ten times as long as everything else that its file takes. One is as
+/// good as another: nobody waits for a key of their own but for the next one, so that what is needed first has it first, however long
+/// a search takes. As many are searched for at once as there are processors, and no more than somebody waits for.
+///
+/// Whoever keeps a host has one more ready: a key that nothing was signed for yet, which is worth less than those of the CAs, which pass
+/// through the same memory. It is written nowhere, and its memory is cleared as it goes.
 #[derive(Default)]
-pub struct Keys(Option<Arc<Ahead>>);
+pub struct Keys(Arc<Makers>);
 
-struct Ahead {
-    algorithm: KeyAlgorithm,
-    next: Mutex<Next>,
+#[derive(Default)]
+struct Makers {
+    /// Of what one is ready.
+    ahead: Option<KeyAlgorithm>,
+    state: Mutex<State>,
 }
 
-enum Next {
-    Absent,
-    BeingMade,
-    Ready(PrivateKey),
+#[derive(Default)]
+struct State {
+    /// Who waits, in the order in which they came.
+    waiting: VecDeque<Request>,
+    ready: Option<PrivateKey>,
+    /// What is being made.
+    making: Vec<KeyAlgorithm>,
+}
+
+struct Request {
+    algorithm: KeyAlgorithm,
+    answer: SyncSender<Result<PrivateKey, PkiError>>,
 }
 
 impl Keys {
     /// Keys of which one of an algorithm is made ahead, from now on. Those of ECDSA take no time.
     #[must_use]
     pub fn ahead(algorithm: KeyAlgorithm) -> Self {
-        if !algorithm.is_rsa() {
-            return Self::default();
-        }
-        let ahead = Arc::new(Ahead { algorithm, next: Mutex::new(Next::Absent) });
-        ahead.take();
-        Self(Some(ahead))
+        let makers = Arc::new(Makers { ahead: algorithm.is_rsa().then_some(algorithm), ..Makers::default() });
+        makers.begin(&mut makers.lock());
+        Self(makers)
     }
 
     /// A new key, which nobody else gets.
@@ -42,56 +54,111 @@ impl Keys {
     /// # Errors
     /// [`PkiError::Generate`] where the system has no randomness.
     pub fn take(&self, algorithm: KeyAlgorithm) -> Result<PrivateKey, PkiError> {
-        let ready = self.0.as_ref().filter(|ahead| ahead.algorithm == algorithm).and_then(Ahead::take);
-        ready.map_or_else(|| pki::generate_key(algorithm), Ok)
+        if !algorithm.is_rsa() {
+            return pki::generate_key(algorithm);
+        }
+        let mut state = self.0.lock();
+        if self.0.ahead == Some(algorithm)
+            && let Some(ready) = state.ready.take()
+        {
+            self.0.begin(&mut state);
+            return Ok(ready);
+        }
+        let (answer, asked) = sync_channel(1);
+        state.waiting.push_back(Request { algorithm, answer });
+        self.0.begin(&mut state);
+        drop(state);
+        // Where there is no thread to be had for it, it is made here.
+        asked.recv().unwrap_or_else(|_| pki::generate_key(algorithm))
     }
 }
 
-impl Ahead {
-    /// The next key, if it is ready, and has another one made. One that is being made is not waited for: several may be needed at once.
-    fn take(self: &Arc<Self>) -> Option<PrivateKey> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = replace(&mut *next, Next::BeingMade);
-        if !matches!(taken, Next::BeingMade) {
-            let ahead = Arc::clone(self);
-            let began = std::thread::Builder::new().name("keys".to_owned()).spawn(move || ahead.make());
-            if began.is_err() {
-                *next = Next::Absent; // the next one who takes tries again
+impl Makers {
+    /// Begins to make what is missing, as far as there are processors for it.
+    fn begin(self: &Arc<Self>, state: &mut State) {
+        while let Some(algorithm) = self.missing(state) {
+            let makers = Arc::clone(self);
+            if std::thread::Builder::new().name("keys".to_owned()).spawn(move || makers.make(algorithm)).is_err() {
+                // Those who wait see their request go, and make their own.
+                state.waiting.clear();
+                return;
             }
+            state.making.push(algorithm);
         }
-        if let Next::Ready(key) = taken { Some(key) } else { None }
     }
 
-    fn make(&self) {
-        let made = pki::generate_key(self.algorithm).map_or(Next::Absent, Next::Ready);
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = made;
+    /// What is made next: more are wanted than are being made.
+    fn missing(&self, state: &State) -> Option<KeyAlgorithm> {
+        let ahead = self.ahead.filter(|_| state.ready.is_none());
+        let wanted = || state.waiting.iter().map(|request| request.algorithm).chain(ahead);
+        let lacks = |algorithm: &KeyAlgorithm| {
+            let of_it = |one: &KeyAlgorithm| one == algorithm;
+            wanted().filter(of_it).count() > state.making.iter().copied().filter(of_it).count()
+        };
+        wanted().find(lacks).filter(|_| state.making.len() < processors())
+    }
+
+    /// Makes keys for as long as some are missing.
+    fn make(self: &Arc<Self>, mut algorithm: KeyAlgorithm) {
+        loop {
+            let made = pki::generate_key(algorithm);
+            let failed = made.is_err();
+            let mut state = self.lock();
+            if let Some(one) = state.making.iter().position(|making| *making == algorithm) {
+                state.making.swap_remove(one);
+            }
+            match state.waiting.iter().position(|request| request.algorithm == algorithm) {
+                Some(first) => {
+                    let request = state.waiting.remove(first);
+                    drop(request.map(|request| request.answer.send(made)));
+                }
+                None => state.ready = made.ok().filter(|_| self.ahead == Some(algorithm)),
+            }
+            match self.missing(&state).filter(|_| !(failed && state.waiting.is_empty())) {
+                Some(next) => {
+                    state.making.push(next);
+                    algorithm = next;
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// Waits until no key is being made, and says whether one is ready.
     fn is_ready(keys: &Keys) -> bool {
-        let ahead = keys.0.as_ref().unwrap();
         loop {
-            match *ahead.next.lock().unwrap() {
-                Next::BeingMade => std::thread::yield_now(),
-                Next::Ready(_) => return true,
-                Next::Absent => return false,
+            let state = keys.0.lock();
+            if state.making.is_empty() {
+                return state.ready.is_some();
             }
+            drop(state);
+            std::thread::yield_now();
         }
+    }
+
+    fn pem(key: &PrivateKey) -> String {
+        key.to_pem().unwrap().to_string()
     }
 
     #[test]
     fn the_next_key_is_ready_and_nobody_gets_it_twice() {
         let keys = Keys::ahead(KeyAlgorithm::Rsa2048);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for _ in 0..3 {
             assert!(is_ready(&keys));
             for _ in 0..2 {
-                assert!(seen.insert(keys.take(KeyAlgorithm::Rsa2048).unwrap().to_pem().unwrap().to_string()));
+                assert!(seen.insert(pem(&keys.take(KeyAlgorithm::Rsa2048).unwrap())));
             }
         }
     }
@@ -99,9 +166,33 @@ mod tests {
     #[test]
     fn a_key_of_another_algorithm_is_made_when_it_is_asked_for() {
         let keys = Keys::ahead(KeyAlgorithm::Rsa2048);
-        assert_eq!(keys.take(KeyAlgorithm::EcdsaP256).unwrap().algorithm(), Some(KeyAlgorithm::EcdsaP256));
-        assert!(is_ready(&keys));
-        assert!(Keys::ahead(KeyAlgorithm::EcdsaP256).0.is_none());
-        assert_eq!(Keys::default().take(KeyAlgorithm::Rsa2048).unwrap().algorithm(), Some(KeyAlgorithm::Rsa2048));
+        for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Rsa3072] {
+            assert_eq!(keys.take(algorithm).unwrap().algorithm(), Some(algorithm));
+            assert!(is_ready(&keys));
+        }
+        assert!(!is_ready(&Keys::ahead(KeyAlgorithm::EcdsaP256)));
+    }
+
+    #[test]
+    fn who_asks_first_gets_the_first_key_and_no_key_is_made_for_nobody() {
+        let keys = Keys::default();
+        let mut state = keys.0.lock();
+        let mut asked = Vec::new();
+        for _ in 0..6 {
+            let (answer, one) = sync_channel(1);
+            state.waiting.push_back(Request { algorithm: KeyAlgorithm::Rsa2048, answer });
+            asked.push(one);
+        }
+        keys.0.begin(&mut state);
+        assert_eq!(state.making.len(), processors().min(6));
+        drop(state);
+        let mut seen = BTreeSet::new();
+        while let Some(last) = asked.pop() {
+            seen.insert(pem(&last.recv().unwrap().unwrap()));
+            // Who asked before was served before.
+            seen.extend(asked.drain(..).map(|one| pem(&one.try_recv().unwrap().unwrap())));
+        }
+        assert_eq!(seen.len(), 6);
+        assert!(!is_ready(&keys));
     }
 }
