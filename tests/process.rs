@@ -163,6 +163,18 @@ fn a_wrong_call_exits_with_64_and_help_with_0() {
 }
 
 #[test]
+fn a_sandbox_that_is_no_folder_of_its_own_is_a_wrong_call_and_named() {
+    let place = Place::new("");
+    fs::write(place.root(), "").unwrap();
+    for (root, why) in [(place.root(), "is not a folder"), (PathBuf::from("/"), "is the root of this system")] {
+        for what in ["plan", "reconcile"] {
+            let output = place.command(&[what]).arg("--root").arg(&root).output().unwrap();
+            assert!(code(&output) == 64 && said(&output).contains(why), "{what}: {}", said(&output));
+        }
+    }
+}
+
+#[test]
 fn plan_writes_nothing_and_tells_changes_by_2_only_when_asked() {
     let place = Place::new(SMALL);
     let root = place.root();

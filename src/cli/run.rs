@@ -157,7 +157,7 @@ fn live(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Live
 /// Whether a run may touch the place that it was given.
 pub(super) fn permit(place: &Place) -> Result<(), Failure> {
     match &place.root {
-        Some(root) => refuse_system_root(root),
+        Some(root) => permit_sandbox(root),
         None => permit_root(
             "only root may look after this host's control plane: run it with sudo, or in a sandbox with --root ./sandbox",
         ),
@@ -171,7 +171,12 @@ pub(super) fn permit_root(refusal: &str) -> Result<(), Failure> {
 }
 
 /// A sandbox is a folder of its own: the root of the running system is no place for one, by whatever path.
-fn refuse_system_root(root: &Path) -> Result<(), Failure> {
+fn permit_sandbox(root: &Path) -> Result<(), Failure> {
+    if fs::metadata(root).is_ok_and(|found| !found.is_dir()) {
+        let message =
+            format!("--root {} is not a folder: a sandbox needs one of its own, such as ./sandbox", root.display());
+        return Err(Failure::new(Exit::WrongCall, message));
+    }
     let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     if place(root).is_some_and(|root| place(Path::new("/")) == Some(root)) {
         let message = "--root is the root of this system: a sandbox needs a folder of its own, such as ./sandbox; leave --root out to work on this host";
