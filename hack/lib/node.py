@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -16,6 +17,7 @@ CONFIGURATION = "/etc/planekeeper/cluster.yaml"  # where planekeeper looks when 
 # What the kubelet itself writes in its folder.
 KUBELETS_OWN = {"actuated_pods_state", "allocated_pods_state", "checkpoints", "cpu_manager_state", "device-plugins", "dra_manager_state",
                 "image_manager", "memory_manager_state", "plugins", "plugins_registry", "pod-resources", "pods", "pods-api"}
+KUBELETS_STAGING = re.compile(r"\.\d+")  # what it writes these under, before they are renamed
 # Everything of which planekeeper makes objects.
 KINDS = "nodes,configmaps,secrets,serviceaccounts,services,deployments,daemonsets,roles,rolebindings,clusterroles,clusterrolebindings"
 # Pods of a cluster with one control plane: etcd, three of Kubernetes, kube-proxy, two of CoreDNS.
@@ -136,7 +138,7 @@ class Node(Host):
             for directory, names, files in os.walk(root):
                 if folder == "/var/lib/kubelet" and pathlib.Path(directory) == root:
                     names[:] = set(names) - KUBELETS_OWN
-                    files = set(files) - KUBELETS_OWN
+                    files = {name for name in files if name not in KUBELETS_OWN and not KUBELETS_STAGING.fullmatch(name)}
                 else:
                     files = [".", *files]
                 for name in files:
