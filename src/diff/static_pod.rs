@@ -11,8 +11,9 @@ pub const ROLLOUT: &str = "rollout";
 /// The field of a difference that is about a Lease.
 pub const LEASE: &str = "lease";
 
-/// How long nobody may have renewed a Lease, in seconds: two lives of one, and what it takes to win it and to be heard.
-pub const SILENCE: i64 = 45;
+/// How long nobody may have renewed a Lease, in seconds. Who hears `forbidden` from an API server that has just started asks again within 30,
+/// wins the Lease of one that is gone 20 later, and has to be heard.
+pub const SILENCE: i64 = 60;
 
 /// The same where another host's clock says when it was renewed. Clocks differ, by seconds where they are kept right.
 const SILENCE_ELSEWHERE: i64 = 300;
