@@ -1,6 +1,7 @@
 //! The host: the one seam between what is decided and what is done. Drivers act and judge nothing.
 
 pub mod api;
+pub mod connections;
 pub mod cri;
 pub mod etcd;
 pub mod files;

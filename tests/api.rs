@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use planekeeper::diff::object;
 use planekeeper::host::api::{Access, Api};
+use planekeeper::host::connections::Connections;
 use planekeeper::host::probe::probe;
 use planekeeper::host::publish::Publisher;
 use planekeeper::status::{self, Status};
 use planekeeper::verdict::Verdict;
 use planekeeper::yaml;
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
 
 const CONFIGURATION: &str = "\
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -38,7 +38,7 @@ struct ControlPlane {
     processes: Vec<Child>,
     server: String,
     etcd_health: String,
-    runtime: Runtime,
+    runtime: Connections,
 }
 
 impl Drop for ControlPlane {
@@ -60,7 +60,7 @@ impl ControlPlane {
         assert!(reconcile.output().unwrap().status.success());
         let [client, peer, metrics, secure] = ports();
         let etcd_health = format!("http://127.0.0.1:{metrics}/health");
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = Connections::new().unwrap();
         let server = format!("https://127.0.0.1:{secure}");
         let mut it = Self { root, processes: Vec::new(), server, etcd_health, runtime };
         it.run(&peers.join("etcd"), &etcd_flags(&it.path(""), client, peer, metrics));

@@ -17,6 +17,7 @@ use planekeeper::desired;
 use planekeeper::engine::{self, Failed, Pass};
 use planekeeper::facts::Facts;
 use planekeeper::host::ApplyError;
+use planekeeper::host::connections::Connections;
 use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
@@ -733,7 +734,7 @@ fn get(address: std::net::SocketAddr, path: &str) -> String {
 #[test]
 fn who_watches_is_asked_and_writes_down_only_what_is_new() {
     let host = Host::new(SMALL);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Connections::new().unwrap();
     let files = Memory::default();
     for folder in ["/var", "/var/lib", "/var/lib/planekeeper"] {
         files.create_directory(folder).unwrap();

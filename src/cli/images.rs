@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::cli::arguments::Format;
 use crate::cli::exit::{Exit, Failure};
@@ -13,6 +12,7 @@ use crate::cli::progress::{Progress, one_line};
 use crate::cli::{configuration, output};
 use crate::cluster::Cluster;
 use crate::host::chain;
+use crate::host::connections::Connections;
 use crate::host::cri::{Cri, CriCause, CriError, ImageSeen};
 use crate::host::pull::{self, News, PullError, PullsTold, Trouble};
 use crate::images;
@@ -81,12 +81,12 @@ pub fn pull(config: &Path, format: Format) -> Result<Exit, Failure> {
 struct ContainerRuntime {
     cri: Cri,
     /// What drives its connection.
-    _threads: Runtime,
+    _threads: Connections,
 }
 
 impl ContainerRuntime {
     fn of(cluster: &Cluster) -> Result<Self, Failure> {
-        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let threads = Connections::new();
         let threads = threads.map_err(|error| Failure::of_io("work on", Path::new("/"), &error))?;
         Ok(Self { cri: Cri::new(&cluster.node.cri_socket, threads.handle().clone()), _threads: threads })
     }

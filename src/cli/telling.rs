@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-
 use crate::cli::arguments::Place;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run;
@@ -12,6 +10,7 @@ use crate::cluster::{Cluster, STATUS_ADDRESS};
 use crate::desired::kubeconfig;
 use crate::engine::Pass;
 use crate::host::api::{Access, Api};
+use crate::host::connections::Connections;
 use crate::host::files::Disk;
 use crate::host::machine;
 use crate::host::publish::Publisher;
@@ -33,7 +32,7 @@ pub struct Telling<'a> {
     log: Log,
     woken: Woken,
     shown: Shown<Disk>,
-    runtime: Runtime,
+    runtime: Connections,
     kept: Mutex<Kept>,
 }
 
@@ -68,7 +67,7 @@ impl<'a> Telling<'a> {
         let failed = |error: std::io::Error| Failure::of_io("open", root, &error);
         let program = shown::this_process(status::Mode::Watch, machine::now());
         let shown = Shown::open(run::disk(root)?, machine::owner(), program, machine::now);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = Connections::new();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let telling = Self { place, log, woken, shown: shown.map_err(failed)?, runtime, kept: Mutex::default() };
         if place.root.is_none() {

@@ -300,11 +300,11 @@ fn spec(reference: &str) -> messages::ImageSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::connections::Connections;
     use std::os::unix::net::UnixListener;
-    use tokio::runtime::{Builder, Runtime};
 
-    fn runtime() -> Runtime {
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    fn runtime() -> Connections {
+        Connections::new().unwrap()
     }
 
     #[test]

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::cluster::{CertificateKey, Cluster, Etcd, Hosting, KeyAlgorithm};
@@ -22,6 +21,7 @@ use crate::desired::{kubeconfig, static_pod};
 use crate::diff::left;
 use crate::facts::{Facts, IssuedToken};
 use crate::host::api::{Access, Api};
+use crate::host::connections::Connections;
 use crate::host::cri::Cri;
 use crate::host::files::{Disk, FileSystem, Look};
 use crate::host::keys::Keys;
@@ -55,7 +55,7 @@ pub struct Live {
     begun: Begun,
     /// Who is told of changes.
     listener: Option<Listener>,
-    runtime: Runtime,
+    runtime: Connections,
 }
 
 /// The texts of `admin.conf` and of `super-admin.conf`.
@@ -84,7 +84,7 @@ impl Live {
     /// The system gives no threads.
     pub fn new(files: Disk, machine: Setting, cluster: &Cluster, await_addons: bool) -> Result<Self, std::io::Error> {
         // Steps wait on threads of their own; these only drive their connections.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = Connections::new()?;
         let setting = Reach {
             server: format!("https://{}", cluster.endpoint.host_port()),
             etcd_data: match &cluster.etcd {

@@ -14,9 +14,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime as Tokio;
-
 use crate::cluster::{Cluster, ExternalEtcd};
+use crate::host::connections::Connections;
 use crate::host::cri::Cri;
 use crate::host::systemd::Systemd;
 use crate::host::{chain, machine, pull};
@@ -95,12 +94,12 @@ struct ThisMachine {
     systemd: Systemd,
     outputs: Arc<output::Outputs>,
     listeners: listeners::Listeners,
-    tokio: Tokio,
+    tokio: Connections,
 }
 
 impl ThisMachine {
     fn new(cluster: &Cluster, outputs: Arc<output::Outputs>) -> io::Result<Self> {
-        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let tokio = Connections::new()?;
         Ok(Self {
             cri: Cri::new(&cluster.node.cri_socket, tokio.handle().clone()),
             systemd: Systemd::new(tokio.handle().clone()),

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
-use tokio::runtime::Runtime;
 
 use crate::cluster::Cluster;
 use crate::desired::directories::{KUBELET, STATE};
 use crate::desired::{audit, directories, kubeconfig, live, static_pod};
+use crate::host::connections::Connections;
 use crate::host::cri::{Cri, CriError, PodSeen, Scope};
 use crate::host::etcd::Etcd;
 use crate::host::files::{Disk, FileSystem, Look, temporary};
@@ -47,7 +47,7 @@ pub struct Reset {
     places: Places,
     cri: Cri,
     systemd: Systemd,
-    runtime: Runtime,
+    runtime: Connections,
 }
 
 impl Reset {
@@ -57,7 +57,7 @@ impl Reset {
     /// The system gives no threads, or no root folder.
     pub fn new(cluster: Option<&Cluster>) -> io::Result<Self> {
         let disk = Disk::open(Path::new("/"))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = Connections::new()?;
         let places = places::places(&texts(&disk), cluster);
         let cri = Cri::new(&places.cri_socket, runtime.handle().clone());
         let systemd = Systemd::new(runtime.handle().clone());

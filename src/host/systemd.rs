@@ -326,11 +326,11 @@ impl UnitSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::connections::Connections;
     use std::os::unix::net::UnixListener;
-    use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
-    fn runtime() -> Runtime {
-        RuntimeBuilder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    fn runtime() -> Connections {
+        Connections::new().unwrap()
     }
 
     #[test]

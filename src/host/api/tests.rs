@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::host::connections::Connections;
 
 /// What the server does with one request.
 enum Reply {
@@ -104,8 +105,8 @@ fn kubeconfig(token: &str) -> String {
 }
 
 /// A client, and the runtime that it lives in.
-fn client(server: &Server, timeout: Duration) -> (tokio::runtime::Runtime, Api) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+fn client(server: &Server, timeout: Duration) -> (Connections, Api) {
+    let runtime = Connections::new().unwrap();
     let (kubeconfig, fallback) = (kubeconfig("admin"), kubeconfig("super"));
     let access = Access { kubeconfig: &kubeconfig, fallback: Some(&fallback), server: Some(&server.address), timeout };
     let api = Api::new(&access, runtime.handle().clone()).unwrap();
@@ -276,7 +277,7 @@ fn of_many_checks_those_that_failed_are_told_in_one_line() {
 
 #[test]
 fn a_kubeconfig_that_cannot_be_used_is_not_quoted() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = Connections::new().unwrap();
     for text in ["token: hunter2", "{hunter2", "current-context: hunter2\nusers: [hunter2]"] {
         let access = Access { kubeconfig: text, fallback: None, server: None, timeout: LONG };
         let error = Api::new(&access, runtime.handle().clone()).err().unwrap();

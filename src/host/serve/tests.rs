@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::*;
+use crate::host::connections::Connections;
 
 fn board() -> Board {
     Board::new(Status { node: "cp1".into(), ..Status::default() }, || 1_795_305_600)
@@ -44,14 +45,14 @@ fn health_fails_with_its_reasons_and_is_short_where_all_is_well() {
 
 #[test]
 fn no_other_address_than_one_of_this_host_is_listened_on() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Connections::new().unwrap();
     let refused = serve("0.0.0.0:0".parse().unwrap(), Arc::new(board()), runtime.handle());
     assert!(refused.is_err());
 }
 
 #[test]
 fn a_browser_gets_the_page_with_a_policy_that_allows_nothing_else() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Connections::new().unwrap();
     let server = serve("127.0.0.1:0".parse().unwrap(), Arc::new(board()), runtime.handle()).unwrap();
     let say = |request: &str| {
         let mut stream = TcpStream::connect(server.address).unwrap();
