@@ -11,7 +11,7 @@ mod documents;
 pub mod duration;
 mod followed;
 pub mod kubeadm;
-mod node;
+pub(crate) mod node;
 mod patches;
 pub mod planekeeper;
 mod print;

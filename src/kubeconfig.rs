@@ -1,11 +1,14 @@
 //! Kubeconfigs with one client certificate, as kubeadm writes them, and what any kubeconfig says.
 
+pub mod access;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::config::node::Node;
 use crate::observed::{CredentialSeen, KubeconfigFacts};
 use crate::pki::{self, MAX_INPUT, PrivateKey};
 use crate::resource::KubeconfigSpec;
@@ -105,11 +108,10 @@ fn parse(bytes: &[u8]) -> Result<Config, String> {
     if let Some(config) = rendered(bytes) {
         return Ok(config);
     }
-    // The parser's own message would quote the line, and with it perhaps a key.
-    serde_yaml::from_slice(bytes).map_err(|error| match error.location() {
-        Some(place) => format!("it is no kubeconfig, by line {}", place.line()),
-        None => "it is no kubeconfig".to_owned(),
-    })
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is no kubeconfig")?;
+    // The parsers' own messages would quote the line, and with it perhaps a key.
+    let node = Node::parse(text, 0).map_err(|error| format!("it is no kubeconfig, by line {}", error.line))?;
+    serde_json::from_value(node.to_value()).map_err(|_| "it is no kubeconfig".to_owned())
 }
 
 /// Reads what [`render`] writes, line by line, in a fraction of the time that a YAML parser takes; `None` for all else, even if it
@@ -141,7 +143,7 @@ fn rendered(bytes: &[u8]) -> Option<Config> {
         ..User::default()
     };
     let at_the_end = lines.next().is_none();
-    let place = Cluster { server, certificate_authority_data: Some(ca.to_owned()) };
+    let place = Cluster { server, certificate_authority_data: Some(ca.to_owned()), ..Cluster::default() };
     at_the_end.then(|| Config {
         kind: "Config".to_owned(),
         current_context,
@@ -247,12 +249,16 @@ struct NamedCluster {
     cluster: Cluster,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Cluster {
     #[serde(default)]
     server: String,
+    certificate_authority: Option<String>,
     certificate_authority_data: Option<String>,
+    tls_server_name: Option<String>,
+    #[serde(default)]
+    insecure_skip_tls_verify: bool,
 }
 
 #[derive(Deserialize)]
@@ -276,7 +282,7 @@ struct NamedUser {
     user: User,
 }
 
-/// A user. Secrets are cleared from memory when it goes; of other credentials only the presence is read.
+/// A user. Secrets are cleared from memory when it goes; of what is not used only the presence is read.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct User {
@@ -284,12 +290,15 @@ struct User {
     client_certificate_data: Option<String>,
     client_key: Option<String>,
     client_key_data: Option<Secret>,
-    token: Option<serde::de::IgnoredAny>,
+    token: Option<Secret>,
     #[serde(rename = "tokenFile")]
-    token_file: Option<serde::de::IgnoredAny>,
-    username: Option<serde::de::IgnoredAny>,
+    token_file: Option<String>,
+    username: Option<String>,
+    password: Option<Secret>,
     auth_provider: Option<serde::de::IgnoredAny>,
     exec: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "as")]
+    impersonated: Option<serde::de::IgnoredAny>,
 }
 
 /// Text that is cleared from memory when it goes.

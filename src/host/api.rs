@@ -11,6 +11,7 @@ mod in_the_way;
 mod kinds;
 mod shared;
 mod subresource;
+pub(in crate::host) mod tls;
 
 pub use cache::Changed;
 pub use error::{ApiError, Refusal, Retry, Unreachable, Why, failed_checks};

@@ -1,7 +1,5 @@
 //! Whose control plane a host has: what planekeeper put there is no fault.
 
-use serde_json::Value;
-
 use crate::desired::static_pod;
 use crate::origin::{self, Origin};
 use crate::preflight::machine::Machine;
@@ -34,6 +32,6 @@ impl Standing {
 
 /// Whether a manifest is that of a component's Pod.
 fn is_pod(text: &str, component: &str) -> bool {
-    let Ok(manifest) = serde_yaml::from_str::<Value>(text) else { return false };
+    let Ok(manifest) = crate::yaml::parse(text) else { return false };
     manifest["kind"] == "Pod" && manifest.pointer("/metadata/name").is_some_and(|name| name == component)
 }

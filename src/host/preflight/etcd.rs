@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use http::Request;
-use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
 use crate::cluster::ExternalEtcd;
+use crate::host::api::tls::{Identity, Trust};
 use crate::host::api::{Unreachable, client};
-use crate::host::root_cause;
-use crate::pki;
 
 /// How long an endpoint may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -25,21 +23,19 @@ const ASKED_MOST: usize = 3;
 /// # Errors
 /// In words, why there is no answer.
 pub(super) fn version(runtime: &Handle, endpoint: &str, etcd: &ExternalEtcd) -> Result<String, String> {
-    let mut config = client::base(endpoint.trim_end_matches('/'))?;
-    config.root_cert = None;
-    if !etcd.ca_file.is_empty() {
-        let pem = std::fs::read(&etcd.ca_file).map_err(|error| format!("cannot read {}: {error}", etcd.ca_file))?;
-        config.root_cert = Some(pki::certificate_ders(&pem).map_err(|error| format!("{}: {error}", etcd.ca_file))?);
-    }
-    if !etcd.cert_file.is_empty() && !etcd.key_file.is_empty() {
-        config.auth_info.client_certificate = Some(etcd.cert_file.clone());
-        config.auth_info.client_key = Some(etcd.key_file.clone());
-    }
+    let read = |path: &str| std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
+    let trust = match etcd.ca_file.as_str() {
+        "" => Trust::System,
+        path => Trust::Authorities(read(path)?),
+    };
+    let identity = if etcd.cert_file.is_empty() || etcd.key_file.is_empty() {
+        None
+    } else {
+        Some(Identity { certificate: read(&etcd.cert_file)?.into(), key: read(&etcd.key_file)?.into() })
+    };
     let entered = runtime.enter();
-    let client = Client::try_from(config).map_err(|error| {
-        let why = root_cause(&error);
-        format!("cannot use {} with {} and {}: {why}", etcd.cert_file, etcd.key_file, etcd.ca_file)
-    })?;
+    let client = client::once(endpoint.trim_end_matches('/'), &trust, identity.as_ref())
+        .map_err(|why| format!("cannot use {} with {} and {}: {why}", etcd.cert_file, etcd.key_file, etcd.ca_file))?;
     drop(entered);
     let asked = async {
         let mut times = 1;
