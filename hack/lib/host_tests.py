@@ -90,6 +90,7 @@ def tests(more):
     """All tests by name, in the order in which they start: long ones first. With `more` also those that are only run when they are named."""
     import tests_adoption
     import tests_audit
+    import tests_clock
     import tests_dns
     import tests_drift
     import tests_external_ca
@@ -110,7 +111,7 @@ def tests(more):
     modules = (
         tests_kill, tests_rollout, tests_self_hosting, tests_images, tests_way_up, tests_adoption, tests_faults, tests_preflight, tests_reset,
         tests_drift, tests_gitops, tests_idle, tests_watch, tests_external_ca, tests_external_etcd, tests_families, tests_kubelet,
-        tests_audit, tests_dns,
+        tests_audit, tests_dns, tests_clock,
     )
     found = {name: function for module in modules for name, function in module.TESTS.items()}
     if more:

@@ -63,9 +63,13 @@ def missing(text, *words):
     return any(word not in text for word in words) and f"there is no {words} in:\n{text}"
 
 
-def start(node):
+def install(node):
     node.path("/etc/systemd/system/planekeeper.service").write_text(UNIT.read_text())
     node.do("systemctl", "daemon-reload")
+
+
+def start(node):
+    install(node)
     node.do("systemctl", "start", "planekeeper")
 
 
