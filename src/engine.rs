@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::Cluster;
 use crate::desired::{self, former, patched};
 use crate::facts::Facts;
-use crate::host::{ApplyError, Host, Overtaken};
+use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed};
 use crate::plan::{self, Action, Held, Plan, Previous, Step};
 use crate::resource::{Desired, Id};
@@ -261,6 +261,10 @@ pub fn reconcile_with<H: Host + ?Sized>(
         if pass.plan.steps.is_empty() || report.passes >= PASSES_MAX || report.interrupted {
             // What could not be made durable before is tried once more.
             report.unsettled = host.settle().err();
+            if pass.plan.steps.is_empty() {
+                // What had changed meanwhile has come about without another step.
+                report.failed.retain(|failed| !failed.error.is_overtaken());
+            }
             report.left = pass.plan;
             report.seen = (pass.desired, pass.observed);
             return Ok(report);
@@ -279,7 +283,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
         }
         report.failed = outcome.failed;
         // Where a step was overtaken, the next look wants something else.
-        further |= report.failed.iter().any(|failed| failed.error.source.is::<Overtaken>());
+        further |= report.failed.iter().any(|failed| failed.error.is_overtaken());
         for waited in waited_in_vain(&pass, &report.failed) {
             in_vain.entry(waited.id.clone()).or_insert_with(|| waited.error.reason());
         }
@@ -307,7 +311,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
 /// Steps that only wait, and failed.
 fn waited_in_vain<'a>(pass: &Pass, failed: &'a [Failed]) -> impl Iterator<Item = &'a Failed> {
     let waits = |id: &Id| pass.plan.steps.iter().any(|step| step.id == *id && step.action == Action::Wait);
-    failed.iter().filter(move |failed| !failed.error.source.is::<Overtaken>() && waits(&failed.id))
+    failed.iter().filter(move |failed| !failed.error.is_overtaken() && waits(&failed.id))
 }
 
 /// Does something while the disk is waited for. What fails to become durable is tried once more at the end of the run.

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;
+use crate::host::api::{ApiError, Unreachable, Why};
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::resource::{Desired, Id, Resource};
 use crate::verdict::Verdict;
@@ -124,6 +125,14 @@ impl ApplyError {
     #[must_use]
     pub fn reason(&self) -> String {
         chain(&*self.source)
+    }
+
+    /// The host is no longer as it was when the step was planned: another look is due. A change of an object begins once the API server
+    /// answers; where nobody listens any more, it has gone since.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        let gone = |error: &ApiError| matches!(error.why, Why::Unreachable(Unreachable::Refused));
+        self.source.is::<Overtaken>() || self.source.downcast_ref().is_some_and(gone)
     }
 }
 

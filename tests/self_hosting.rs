@@ -117,6 +117,15 @@ fn a_self_hosted_api_server_starts_again_beside_an_etcd_that_is_changed() {
 }
 
 #[test]
+fn an_api_server_that_goes_away_amid_a_run_is_helped_up_by_the_same_run() {
+    let (machine, _) = up(&self_hosted());
+    machine.files.remove_file("/cluster/kube-system/ConfigMap.coredns.yaml").unwrap();
+    let report = Run::new(&machine, Fault::Lost("object:ConfigMap/kube-system/coredns")).reconcile(&self_hosted());
+    assert!(report.converged(), "{report:#?}");
+    is_self_hosted(&machine);
+}
+
+#[test]
 fn a_manifest_that_somebody_puts_back_goes_and_is_called_drift() {
     let (plain, _) = up(&cluster(SMALL));
     let (machine, _) = up(&self_hosted());

@@ -12,6 +12,7 @@ use planekeeper::desired::self_hosting;
 use planekeeper::diff;
 use planekeeper::engine::{self, Report};
 use planekeeper::facts::{Facts, HostingFacts, Owner};
+use planekeeper::host::api::{ApiError, Unreachable, Why};
 use planekeeper::host::files::{FileSystem, Writer};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::rollout::{Begun, Container, Rollouts, Runtime};
@@ -414,11 +415,13 @@ impl Runtime for Machine {
     }
 }
 
-/// What goes wrong: the step of this number and all after it, or every step on one resource.
+/// What goes wrong: the step of this number and all after it, or every step on one resource; or the API server's container ends when the
+/// first step on a resource begins, and its Pod is gone.
 pub enum Fault<'a> {
     None,
     From(usize),
     On(&'a str),
+    Lost(&'a str),
 }
 
 /// A run on a machine.
@@ -459,6 +462,12 @@ impl<'a> Run<'a> {
         let mode = Mode { mode: 0o600, owner: Owner::default() };
         Rollouts { writer: &self.writer, runtime: self.machine, mode, begun: &self.begun }
     }
+}
+
+/// Nobody listens where the API server was.
+fn refused(id: &str) -> ApplyError {
+    let why = Why::Unreachable(Unreachable::Refused);
+    ApplyError::new("apply", id, ApiError { operation: "apply an object".to_owned(), why })
 }
 
 fn is_object(resource: &Resource) -> bool {
@@ -510,6 +519,11 @@ impl Host for Run<'_> {
             Fault::None => false,
             Fault::From(step) => self.steps.fetch_add(1, Ordering::SeqCst) >= step,
             Fault::On(_) => self.is_sick(resource),
+            Fault::Lost(id) if id == resource.id.0 && self.steps.fetch_add(1, Ordering::SeqCst) == 0 => {
+                lock(&self.machine.hosted).remove("kube-apiserver");
+                false
+            }
+            Fault::Lost(_) => false,
         };
         if fails {
             self.waited.fetch_add(1, Ordering::SeqCst);
@@ -532,7 +546,7 @@ impl Host for Run<'_> {
                 return self.rollouts().manifest(spec, gate, tell);
             }
             _ if is_object(resource) && !self.machine.api_answers() => {
-                return Err(ApplyError::new("apply", &resource.id.0, "connection refused"));
+                return Err(refused(&resource.id.0));
             }
             _ => return self.sandbox.apply(resource, seen, verdict, tell),
         }
