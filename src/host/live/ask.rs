@@ -27,6 +27,8 @@ pub(super) struct Answers {
     pub api: ApiSaid,
     /// Whether the kubelet runs as it has to, whatever it says of its health.
     pub kubelet: Result<(), String>,
+    /// What is about to go of what runs beside a static Pod, by its `DaemonSet`.
+    pub leaving: BTreeMap<String, String>,
 }
 
 /// What the API server of this host says.
@@ -69,8 +71,10 @@ impl Live {
             let join = |asked: Option<std::thread::ScopedJoinHandle<'_, Vec<Result<(), String>>>>| {
                 asked.and_then(|asked| asked.join().ok()).unwrap_or_default()
             };
+            let containers = containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned())));
             Answers {
-                containers: containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned()))),
+                leaving: self.leaving(conditions, &containers),
+                containers,
                 urls: named(&urls, join(probed)),
                 servers: named(&servers, join(ready)),
                 api,

@@ -97,6 +97,7 @@ impl Answers {
             Condition::SelfHosted(spec) => {
                 self.containers.steady(spec)?;
                 let pod = &spec.pod;
+                self.leaving.get(&pod.pod).map_or(Ok(()), |why| Err(why.clone()))?;
                 pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))?;
                 rolled_out(self.there(condition)?)
             }

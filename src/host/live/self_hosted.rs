@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::cluster::{Cluster, Hosting};
 use crate::desired::{apiserver, etcd, self_hosting, static_pod};
 use crate::facts::HostingFacts;
@@ -11,6 +13,7 @@ use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::files::{FileSystem as _, Look};
 use crate::host::live::ask::Containers;
 use crate::host::live::{Live, diagnosis};
+use crate::host::preflight::is_free;
 use crate::host::{Change, Listener, Overtaken, chain, machine};
 use crate::observed::ObserveError;
 use crate::record;
@@ -19,6 +22,10 @@ use crate::resource::{Condition, SelfHostedSpec, StaticPodSpec};
 /// How long a component may be without a container before it is taken for gone: the kubelet makes one that has ended anew at once, but
 /// waits ever longer with one that ends again and again, and knows nothing of a Pod whose API server was away when it started.
 pub(super) const GONE: Duration = Duration::from_secs(5);
+
+/// How long an API server may take until it listens. One that ran for longer, and where nobody listens, was asked to end: it hears nobody
+/// from then on, and goes on for as long as the kubelet lets it, half a minute. Nobody starts another meanwhile.
+const LISTENS: Duration = Duration::from_secs(30);
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -41,7 +48,7 @@ impl Live {
         let asked = missing || shares || was || cluster.settings.hosting == Hosting::SelfHosted;
         let containers = if asked { self.containers_of_daemon_sets(&self_hosting::COMPONENTS) } else { Ok(Vec::new()) };
         let mut self_hosted = BTreeMap::new();
-        for container in containers.unwrap_or_default().iter().filter(|container| runs(container)) {
+        for container in containers.unwrap_or_default().iter().filter(|one| runs(one) && !self.ends(one)) {
             let since = container.started_at.unwrap_or(container.created_at) / NANOSECONDS;
             let oldest = self_hosted.entry(container.name.clone()).or_insert(since);
             *oldest = since.min(*oldest);
@@ -78,9 +85,14 @@ impl Live {
         Ok(containers.into_iter().filter(mine).collect())
     }
 
-    /// A component without which a condition does not come to hold, of which nothing runs and which no static Pod starts. The next look
-    /// wants one.
-    pub(super) fn gone(&self, condition: &Condition) -> Option<&'static str> {
+    /// A container that runs is an API server's that was asked to end.
+    fn ends(&self, container: &ContainerSeen) -> bool {
+        container.name == apiserver::NAME && ran(container) >= LISTENS && is_free(self.setting.port)
+    }
+
+    /// A component without which a condition does not come to hold, of which nothing runs that stays, and which no static Pod starts. The
+    /// next look wants one.
+    pub(super) fn gone(&self, condition: &Condition) -> Option<Lost> {
         let needs_api = of(condition).is_some()
             || matches!(condition, Condition::Node(_) | Condition::ApiReady(_) | Condition::RolledOut { .. });
         if !self.setting.self_hosted || !needs_api {
@@ -92,7 +104,31 @@ impl Live {
         // A runtime that does not answer tells nothing.
         let containers =
             if missing.is_empty() { return None } else { self.containers_of_daemon_sets(&missing).ok()? };
-        missing.into_iter().find(|name| !containers.iter().any(|container| container.name == *name && runs(container)))
+        missing.into_iter().find_map(|component| {
+            let mut running = containers.iter().filter(|one| one.name == component && runs(one)).peekable();
+            let ends = running.peek().is_some();
+            running.all(|container| self.ends(container)).then_some(Lost { component, ends })
+        })
+    }
+
+    /// The newest Pods of `DaemonSet`s that are about to go, by their `DaemonSet`s, and what is known of them. As long as a static Pod is
+    /// there, it is this one that answers for both, and that has to stay.
+    pub(super) fn leaving(&self, conditions: &[&Condition], containers: &Containers) -> BTreeMap<String, String> {
+        let leaving = |condition: &&Condition| {
+            let Condition::SelfHosted(SelfHostedSpec { pod, .. }) = condition else { return None };
+            let newest = containers.newest(pod).ok()?.filter(|_| !self.has_no_manifest(pod.component))?;
+            let name = newest.labels.get(POD_LABEL)?;
+            let wanted =
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "kube-system", "name": name}});
+            let found = self.api().and_then(|api| api.get(&wanted).map_err(|error| chain(&error)));
+            let why = match found {
+                Ok(Some(found)) if found["metadata"].get("deletionTimestamp").is_none() => return None,
+                Ok(_) => format!("Pod {name} is about to go"),
+                Err(why) => why,
+            };
+            Some((pod.pod.clone(), why))
+        };
+        conditions.iter().filter_map(leaving).collect()
     }
 
     fn has_no_manifest(&self, component: &str) -> bool {
@@ -130,9 +166,9 @@ impl Containers {
         if container.image != spec.pod.image || container.command != spec.pod.command {
             return Err(otherwise(container, spec));
         }
-        let ran = machine::now().saturating_sub(container.started_at.unwrap_or(container.created_at) / NANOSECONDS);
-        if ran < i64::try_from(spec.steady.as_secs()).unwrap_or(i64::MAX) {
-            return Err(format!("it has run for {ran} s"));
+        let ran = ran(container);
+        if ran < spec.steady {
+            return Err(format!("it has run for {} s", ran.as_secs()));
         }
         Ok(())
     }
@@ -160,17 +196,33 @@ fn otherwise(container: &ContainerSeen, spec: &SelfHostedSpec) -> String {
     }
 }
 
+/// A component of which nothing runs that stays.
+pub(super) struct Lost {
+    /// Its name.
+    pub component: &'static str,
+    /// What there was of it is ending: nobody starts that again.
+    ends: bool,
+}
+
+impl Lost {
+    /// It was so for long enough.
+    pub(super) fn for_good(&self, time: Duration) -> bool {
+        self.ends || time >= GONE
+    }
+}
+
 /// Since when a component that nobody starts again has been gone.
 #[derive(Default)]
 pub(super) struct Gone(Option<Instant>);
 
 impl Gone {
     /// A component that has been gone for too long.
-    pub(super) fn for_good(&mut self, component: Option<&'static str>) -> Option<&'static str> {
-        if component.is_none() {
+    pub(super) fn for_good(&mut self, lost: Option<Lost>) -> Option<&'static str> {
+        if lost.is_none() {
             self.0 = None;
         }
-        component.filter(|_| self.0.get_or_insert_with(Instant::now).elapsed() >= GONE)
+        let lost = lost.filter(|lost| lost.for_good(self.0.get_or_insert_with(Instant::now).elapsed()));
+        lost.map(|lost| lost.component)
     }
 }
 
@@ -197,6 +249,12 @@ fn of(condition: &Condition) -> Option<&SelfHostedSpec> {
 
 fn component(spec: &SelfHostedSpec) -> &'static str {
     spec.pod.component
+}
+
+/// How long a container has run.
+fn ran(container: &ContainerSeen) -> Duration {
+    let since = container.started_at.unwrap_or(container.created_at) / NANOSECONDS;
+    Duration::from_secs(u64::try_from(machine::now().saturating_sub(since)).unwrap_or(0))
 }
 
 fn runs(container: &ContainerSeen) -> bool {
