@@ -3,6 +3,7 @@
 //! No step is remembered from one pass to the next: first boot, repair, renewal and what is left of a killed run are one path.
 
 mod claim;
+mod hosted;
 mod steps;
 mod trial;
 
@@ -34,6 +35,8 @@ pub struct Pass {
     pub observed: Observed,
     /// What is to be done.
     pub plan: Plan,
+    /// What self-hosted components were made of before, as [`Desired::hosted`].
+    pub hosted_before: BTreeMap<&'static str, String>,
 }
 
 /// Looks at a host and plans, without writing anything.
@@ -96,7 +99,8 @@ fn look_at<H: Host + ?Sized>(
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
-    Ok(Pass { facts, desired, observed, plan })
+    let hosted_before = before.map(|before| before.hosted).unwrap_or_default();
+    Ok(Pass { facts, desired, observed, plan, hosted_before })
 }
 
 /// Nothing is renewed by a clock that may be wrong: what it makes would begin too late or end too early, as others see it.
@@ -253,18 +257,31 @@ pub fn reconcile_with<H: Host + ?Sized>(
         {
             continue;
         }
+        let mut forgotten = Ok(());
         if all {
+            let given_up = hosted::give_up_overdue(host, &pass).unwrap_or_default();
+            if !given_up.is_empty() {
+                in_vain.retain(|id, _| !given_up.contains(id));
+                continue;
+            }
+            forgotten = hosted::finish(host, &pass);
             (run.tell)(Event::Looked(&pass));
         } else if pass.plan.steps.is_empty() {
             continue;
         }
         if pass.plan.steps.is_empty() || report.passes >= PASSES_MAX || report.interrupted {
             // What could not be made durable before is tried once more.
-            report.unsettled = host.settle().err();
+            report.unsettled = host.settle().err().or(forgotten.err());
             if pass.plan.steps.is_empty() {
                 // What had changed meanwhile has come about without another step.
                 report.failed.retain(|failed| !failed.error.is_overtaken());
             }
+            report.left = pass.plan;
+            report.seen = (pass.desired, pass.observed);
+            return Ok(report);
+        }
+        if let Err(failed) = hosted::begin(host, &pass) {
+            report.failed = vec![failed];
             report.left = pass.plan;
             report.seen = (pass.desired, pass.observed);
             return Ok(report);
@@ -286,6 +303,13 @@ pub fn reconcile_with<H: Host + ?Sized>(
         further |= report.failed.iter().any(|failed| failed.error.is_overtaken());
         for waited in waited_in_vain(&pass, &report.failed) {
             in_vain.entry(waited.id.clone()).or_insert_with(|| waited.error.reason());
+        }
+        match hosted::give_up(host, &pass, &report.failed) {
+            Ok(given_up) => {
+                further |= !given_up.is_empty();
+                in_vain.retain(|id, _| !given_up.contains(id));
+            }
+            Err(error) => report.unsettled = Some(error),
         }
         if let Some(why) = trial::failed(&pass, &report.failed) {
             match trial::give_up(host, &pass, &why, &mut in_vain) {

@@ -73,6 +73,12 @@ pub trait Host: Sync {
     /// # Errors
     /// The operation that failed.
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError>;
+
+    /// Forgets the record of a change of a component, by its name, where there is one.
+    ///
+    /// # Errors
+    /// The operation that failed.
+    fn forget(&self, name: &str) -> Result<(), ApplyError>;
 }
 
 /// Something of a host that has changed, as who keeps it tells. The files are not among it.

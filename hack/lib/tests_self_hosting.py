@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 import kubeadm_init
-from node import CONFIGURATION, expect
+from node import CONFIGURATION, expect, said
 
 import tests_watch
 
@@ -18,6 +18,7 @@ SYSTEM = "--namespace=kube-system"
 HOSTING = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: {}\n"
 ATTEMPT_S = 10  # a connection may wait for a server that is starting, beside one that is ready
 PAUSE_S = 0.1
+SECONDS_TO_REFUSE = 60  # a change that is tried again takes longer: a container ends three times, each time later
 
 
 def moves(test):
@@ -114,6 +115,30 @@ def changed(test, node):
         is_self_hosted(node)
         expect(identity(node, "kube-scheduler") == working, "the scheduler that works was replaced")
         quiet(node)
+    given_up(test, node, working)
+
+
+def given_up(test, node, working):
+    with test.check("a flag with which a component does not come up is taken back, and not tried again, nor by what helps up after a reboot"):
+        configure(node, "SelfHosted", flag("nonsense"))
+        said(node.reconcile(exit=1).stdout, "DaemonSet/kube-system/self-hosted-kube-scheduler", "unknown flag: --nonsense", "again as before")
+        expect(identity(node, "kube-scheduler") == working and "nonsense" not in pods(node, "kube-scheduler"), "the scheduler is another")
+        refused(node)
+        node.reboot()
+        node.wait_for("the kubelet", lambda: node.run(["systemctl", "is-active", "kubelet"]).stdout.strip() != "active" and "it does not run")
+        refused(node)
+        is_self_hosted(node)
+        configure(node, "SelfHosted", flag("v"))
+        node.reconcile()
+        quiet(node)
+
+
+def refused(node):
+    """A run does what there is to do but for the change that was given up, and waits for nothing that cannot come."""
+    said(node.reconcile(exit=1).stdout, "not tried again")
+    before = node.containers()
+    node.reconcile(exit=1, timeout=SECONDS_TO_REFUSE)
+    expect(node.containers() == before, "containers are others")
 
 
 def flag(name):

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Hosting};
 use crate::desired::object::{SYSTEM, absent};
-use crate::desired::{apiserver, controller_manager, node, scheduler, static_pod};
+use crate::desired::{apiserver, controller_manager, node, running, scheduler, static_pod};
 use crate::facts::Facts;
-use crate::resource::{Content, Desired, Id, Origin, Resource, Spec, Target, Want};
+use crate::resource::{Content, Desired, GivenUp, Id, Origin, Resource, Spec, Target, Want};
+use crate::{rollout, yaml};
 
 pub use gates::{answers, gates, hosted};
 
@@ -69,6 +70,8 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
                 }
             }
             Hosting::SelfHosted => {
+                desired.given_up.extend(go_back(component, facts, pod));
+                desired.hosted.extend(record_of(component).map(|name| (name, yaml::to_string(pod))));
                 share_port(pod);
                 let object = daemon_set(cluster, component, pod);
                 pod["metadata"]["annotations"][RECOVERY] = json!("true");
@@ -87,6 +90,20 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     }
     desired.resources.extend(objects);
     desired
+}
+
+/// What a record of a change of a self-hosted component is known by: the name of its `DaemonSet`.
+fn record_of(component: &str) -> Option<&'static str> {
+    rollout::SELF_HOSTED.into_iter().find(|known| *known == name(component))
+}
+
+/// Puts the manifest of before in the place of one with which a component did not become well, for the `DaemonSet` and for the static Pod
+/// that helps up.
+fn go_back(component: &str, facts: &Facts, pod: &mut Value) -> Option<GivenUp> {
+    let name = record_of(component)?;
+    let record = facts.rollouts.get(name).filter(|record| record.gives_up(&yaml::to_string(pod)))?;
+    *pod = yaml::parse(&record.before).ok()?;
+    Some(running::given_up(Id::object("DaemonSet", Some(SYSTEM), name), name, record))
 }
 
 /// The static Pod of a component is not wanted. In a folder nothing runs, and what is wanted in the end is shown.

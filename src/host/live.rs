@@ -391,4 +391,8 @@ impl Host for Live {
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
         self.local.keep(path, text)
     }
+
+    fn forget(&self, name: &str) -> Result<(), ApplyError> {
+        self.rollouts().forget(name)
+    }
 }

@@ -294,7 +294,9 @@ impl Machine {
             Condition::Url(_) => *lock(&self.started),
             Condition::StaticPod(pod) | Condition::Started(pod) => *lock(&self.started) && self.runs(pod),
             Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
-            Condition::SelfHosted(spec) => self.hosts(spec.pod.component),
+            Condition::SelfHosted(spec) => {
+                self.hosts(spec.pod.component) && !spec.pod.command.iter().any(|word| word == BAD)
+            }
             Condition::SelfHostedApi(_) => self.api_answers() && self.hosts("kube-apiserver"),
             Condition::NotSelfHosted(spec) => !self.hosts(spec.pod.component),
             _ => self.api_answers(),
@@ -564,6 +566,10 @@ impl Host for Run<'_> {
 
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
         self.sandbox.keep(path, text)
+    }
+
+    fn forget(&self, name: &str) -> Result<(), ApplyError> {
+        self.rollouts().forget(name)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::host::files::{FileSystem as _, Look};
 use crate::host::live::ask::Containers;
 use crate::host::live::{Live, diagnosis};
 use crate::host::preflight::is_free;
+use crate::host::rollout::ENDS_MAX;
 use crate::host::{Change, Listener, Overtaken, chain, machine};
 use crate::observed::ObserveError;
 use crate::record;
@@ -171,6 +172,13 @@ impl Containers {
             return Err(format!("it has run for {} s", ran.as_secs()));
         }
         Ok(())
+    }
+
+    /// The newest has ended so often, each time in vain, that it will not come up, beside an older one that runs.
+    pub(super) fn crash(&self, pod: &StaticPodSpec) -> bool {
+        let newest = self.newest(pod).ok().flatten();
+        let ended = newest.is_some_and(|newest| !runs(newest) && newest.restarts + 1 >= ENDS_MAX);
+        ended && self.all(pod).is_ok_and(|mut all| all.any(runs))
     }
 
     /// None of them runs.
