@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_a_damaged_one_is_none() {
-        let record = Record { manifest: hash("new"), before: "old".into(), failed: Some("it crashed".into()), since: None };
+        let record =
+            Record { manifest: hash("new"), before: "old".into(), failed: Some("it crashed".into()), since: None };
         let read = |path: &str| -> Result<Option<String>, ()> {
             Ok(match path {
                 "/var/lib/planekeeper/rollout-etcd.json" => Some(record.to_text()),

@@ -193,8 +193,9 @@ def reboot(test):
         for name in reversed(COMPONENTS):
             old = identity(node, name)
             began = time.monotonic()
-            node.kubectl("delete", "pod", SYSTEM, "--wait=false", f"--selector=k8s-app=self-hosted-{name}")
-            node.wait_for(name, lambda: is_new(node, name, old))
+            with polled(test, node, f"without the Pod of {name}"):
+                node.kubectl("delete", "pod", SYSTEM, "--wait=false", f"--selector=k8s-app=self-hosted-{name}")
+                node.wait_for(name, lambda: is_new(node, name, old))
             test.say(f"{name} is back {time.monotonic() - began:.1f} s after its Pod was deleted")
             node.wait_for("the manifests to go", lambda: " ".join(present(node)))
         tests_watch.converged(node)

@@ -325,7 +325,8 @@ mod tests {
         };
         let text = bytes(&wanted.content);
         let before = text.replace("--leader-elect=true", "--leader-elect=false");
-        let record = Record { manifest: hash(&text), before: before.clone(), failed: Some("it crashed".into()), since: None };
+        let record =
+            Record { manifest: hash(&text), before: before.clone(), failed: Some("it crashed".into()), since: None };
         let facts = |record: Record| Facts { rollouts: [("kube-scheduler", record)].into(), ..Facts::default() };
         let given_up = live(facts(record.clone()));
         let Want::Present(Spec::File(file)) = &find(&given_up, &Id::file(&path)).want else { panic!() };

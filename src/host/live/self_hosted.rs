@@ -28,6 +28,9 @@ pub(super) const GONE: Duration = Duration::from_secs(5);
 /// from then on, and goes on for as long as the kubelet lets it, half a minute. Nobody starts another meanwhile.
 const LISTENS: Duration = Duration::from_secs(30);
 
+/// How often a watch looks whether somebody listens where the API server does.
+const PORT: Duration = Duration::from_secs(1);
+
 const NANOSECONDS: i64 = 1_000_000_000;
 
 impl Live {
@@ -62,6 +65,9 @@ impl Live {
 
     /// Tells of self-hosted components that end. The kubelet makes another container at once, unless it knows nothing of the Pod.
     pub(super) fn listen_to_containers(&self, listener: &Listener) {
+        if self.setting.self_hosted {
+            self.listen_to_port(Arc::clone(listener));
+        }
         let (listener, runtime) = (Arc::clone(listener), self.runtime.handle().clone());
         self.cri.listen(move |pod| {
             let of = |component: &&&str| is_made_for(pod, &self_hosting::name(component));
@@ -71,6 +77,22 @@ impl Live {
                     tokio::time::sleep(GONE).await;
                     listener(Change::Container((*component).to_owned()));
                 });
+            }
+        });
+    }
+
+    /// Tells that nobody listens any more where the API server did. Nothing else tells of one that was asked to end, before it has ended.
+    fn listen_to_port(&self, listener: Listener) {
+        let port = self.setting.port;
+        self.runtime.spawn(async move {
+            let mut was_free = true;
+            loop {
+                tokio::time::sleep(PORT).await;
+                let free = is_free(port);
+                if free && !was_free {
+                    listener(Change::Container(apiserver::NAME.to_owned()));
+                }
+                was_free = free;
             }
         });
     }
@@ -164,7 +186,7 @@ impl Containers {
         let Some(container) = self.newest(&spec.pod)?.filter(|container| runs(container)) else {
             return Err(format!("the newest Pod of DaemonSet {} does not run", spec.pod.pod));
         };
-        if container.image != spec.pod.image || container.command != spec.pod.command {
+        if !is_meant(container, &spec.pod) {
             return Err(otherwise(container, spec));
         }
         let ran = ran(container);
@@ -174,11 +196,13 @@ impl Containers {
         Ok(())
     }
 
-    /// The newest has ended so often, each time in vain, that it will not come up, beside an older one that runs.
+    /// The newest is as it is to be, and has ended so often, each time in vain, that it will not come up, beside an older one that runs.
     pub(super) fn crash(&self, pod: &StaticPodSpec) -> bool {
         let newest = self.newest(pod).ok().flatten();
-        let ended = newest.is_some_and(|newest| !runs(newest) && newest.restarts + 1 >= ENDS_MAX);
-        ended && self.all(pod).is_ok_and(|mut all| all.any(runs))
+        let ends = |newest: &ContainerSeen| {
+            newest.state == ContainerState::Exited && newest.restarts + 1 >= ENDS_MAX && is_meant(newest, pod)
+        };
+        newest.is_some_and(ends) && self.all(pod).is_ok_and(|mut all| all.any(runs))
     }
 
     /// None of them runs.
@@ -186,6 +210,11 @@ impl Containers {
         let left = self.all(&spec.pod)?.any(runs);
         if left { Err(format!("a Pod of DaemonSet {} still runs", spec.pod.pod)) } else { Ok(()) }
     }
+}
+
+/// A container was made of what is wanted now.
+fn is_meant(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
+    container.image == pod.image && container.command == pod.command
 }
 
 /// How a container runs otherwise than it is to: the first word that differs.
