@@ -11,6 +11,7 @@ import kubeadm_init
 from node import CONFIGURATION, expect, said
 
 import tests_watch
+import tests_way_up
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -37,6 +38,11 @@ def moves(test):
         node.wait_until_ready()
     with test.check("a second run says No changes, and plan and status agree"):
         quiet(node)
+    with test.check("what a control plane cannot host itself with is refused with its field, and nothing is touched"):
+        good = node.path(CONFIGURATION).read_text()
+        for bad, named in ((flag("leader-elect", '"false"'), "scheduler.extraArgs[0]"), (flag("permit-port-sharing", '"false"'), "scheduler.extraArgs[0]")):
+            tests_way_up.refuses(node, good.replace("networking:\n", f"{bad}networking:\n"), named, "set controlPlaneHosting: StaticPods")
+        tests_way_up.refuses(node, good.replace("SelfHosted", "Pods"), "PlanekeeperConfiguration.controlPlaneHosting")
     with test.check("a scheduler whose kubeconfig is made anew starts again in its Pod, as does an API server whose keys are newer, and nothing else"):
         node.path("/etc/kubernetes/scheduler.conf").unlink()
         restarts_alone(node, "kube-scheduler")
@@ -141,8 +147,8 @@ def refused(node):
     expect(node.containers() == before, "containers are others")
 
 
-def flag(name):
-    return f'scheduler:\n  extraArgs:\n  - name: {name}\n    value: "3"\n'
+def flag(name, value='"3"'):
+    return f"scheduler:\n  extraArgs:\n  - name: {name}\n    value: {value}\n"
 
 
 def failures(node):
