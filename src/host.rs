@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;
-use crate::host::api::{ApiError, Unreachable, Why};
+use crate::host::api::ApiError;
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::resource::{Desired, Id, Resource};
 use crate::verdict::Verdict;
@@ -137,8 +137,7 @@ impl ApplyError {
     /// answers; where nobody listens any more, it has gone since.
     #[must_use]
     pub fn is_overtaken(&self) -> bool {
-        let gone = |error: &ApiError| matches!(error.why, Why::Unreachable(Unreachable::Refused));
-        self.source.is::<Overtaken>() || self.source.downcast_ref().is_some_and(gone)
+        self.source.is::<Overtaken>() || self.source.downcast_ref().is_some_and(ApiError::is_gone)
     }
 }
 

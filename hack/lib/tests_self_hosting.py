@@ -133,7 +133,6 @@ def given_up(test, node, working):
         node.reboot()
         node.wait_for("the kubelet", lambda: node.run(["systemctl", "is-active", "kubelet"]).stdout.strip() != "active" and "it does not run")
         refused(node)
-        is_self_hosted(node)
         configure(node, "SelfHosted", flag("v"))
         node.reconcile()
         quiet(node)
@@ -142,6 +141,7 @@ def given_up(test, node, working):
 def refused(node):
     """A run does what there is to do but for the change that was given up, and waits for nothing that cannot come."""
     said(node.reconcile(exit=1).stdout, "not tried again")
+    is_self_hosted(node)
     before = node.containers()
     node.reconcile(exit=1, timeout=SECONDS_TO_REFUSE)
     expect(node.containers() == before, "containers are others")
