@@ -93,7 +93,7 @@ def drift(test):
         node.reconcile()
         quiet(node)
         old = identity(node, "kube-apiserver")
-        node.kubectl("delete", "daemonset", "self-hosted-kube-apiserver", SYSTEM)
+        node.kubectl("delete", "daemonset", "self-hosted-kube-apiserver", SYSTEM, "--wait=false")
         with polled(test, node, "without the DaemonSet of the API server"):
             node.reconcile()
             is_self_hosted(node)
