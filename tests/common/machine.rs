@@ -518,14 +518,13 @@ impl Host for Run<'_> {
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
         let fails = match self.fault {
-            Fault::None => false,
             Fault::From(step) => self.steps.fetch_add(1, Ordering::SeqCst) >= step,
             Fault::On(_) => self.is_sick(resource),
             Fault::Lost(id) if id == resource.id.0 && self.steps.fetch_add(1, Ordering::SeqCst) == 0 => {
                 lock(&self.machine.hosted).remove("kube-apiserver");
                 false
             }
-            Fault::Lost(_) => false,
+            Fault::Lost(_) | Fault::None => false,
         };
         if fails {
             self.waited.fetch_add(1, Ordering::SeqCst);
