@@ -46,10 +46,16 @@ fn a_control_plane_moves_into_daemon_sets_and_back_and_is_then_as_it_was() {
     let moved = Run::new(&machine, Fault::None);
     assert!(engine::reconcile(&moved, &self_hosted(), Some(&cluster(SMALL)), 1, &|_| {}).unwrap().converged());
     is_self_hosted(&machine);
+    let marked = || {
+        let (node, _) = machine.files.read("/cluster/Node.cp1.yaml").unwrap().unwrap();
+        String::from_utf8(node).unwrap().contains("planekeeper.dev/self-hosted")
+    };
+    assert!(marked());
     let back =
         engine::reconcile(&Run::new(&machine, Fault::None), &cluster(SMALL), Some(&self_hosted()), 1, &|_| {}).unwrap();
     assert!(back.converged(), "{back:#?}");
     assert_eq!(left(&machine), before);
+    assert!(!marked());
     assert!(machine.hosted.lock().unwrap().is_empty());
 }
 

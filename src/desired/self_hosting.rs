@@ -230,7 +230,7 @@ fn template_spec(cluster: &Cluster, pod: &Value) -> Value {
         // The API works it out from the class.
         fields.remove("priority");
     }
-    spec["nodeSelector"] = json!({node::CONTROL_PLANE: ""});
+    spec["nodeSelector"] = json!({node::CONTROL_PLANE: "", node::SELF_HOSTED: ""});
     spec["tolerations"] = json!([{"operator": "Exists"}]);
     spec["automountServiceAccountToken"] = json!(false);
     for container in spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -357,10 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_a_daemon_set_fits_on_any_node_of_a_control_plane_beside_a_static_pod() {
+    fn a_pod_of_a_daemon_set_fits_on_any_node_that_planekeeper_hosts_beside_a_static_pod() {
         let spec = object(&cluster(), apiserver::NAME)["spec"]["template"]["spec"].clone();
         assert!(spec.get("priority").is_none(), "the API refuses a number beside the class");
-        assert_eq!(spec["nodeSelector"], json!({"node-role.kubernetes.io/control-plane": ""}));
+        let selector = json!({"node-role.kubernetes.io/control-plane": "", "planekeeper.dev/self-hosted": ""});
+        assert_eq!(spec["nodeSelector"], selector, "a control plane that joined by kubeadm has static Pods");
         let container = &spec["containers"][0];
         assert!(container.get("ports").is_none(), "its port would be taken on the Node");
         assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": 6443, "scheme": "HTTPS"}));

@@ -32,8 +32,8 @@ pub fn judge_removal(seen: &Value) -> Verdict {
     let hosts = seen.pointer("/status/numberReady").and_then(Value::as_u64).unwrap_or(0);
     match self_hosting::component(seen).filter(|_| hosts > 1) {
         Some(component) => Verdict::Refuse(format!(
-            "{component} runs in it on {hosts} hosts, and would end on all of them: put its static Pod back on the others first, with \
-             --permit-port-sharing=true as long as both run; then delete it with kubectl -n kube-system delete daemonset {}",
+            "{component} runs in it on {hosts} hosts, and would end on all of them: once each has its static Pod again, delete it with \
+             kubectl -n kube-system delete daemonset {}",
             self_hosting::name(component)
         )),
         None => Verdict::Remove,

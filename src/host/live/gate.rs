@@ -33,10 +33,6 @@ const BACK_OFF: Duration = Duration::from_secs(12);
 /// The kubelet is started anew for one of these reasons once in this time: a run is shorter, and who watches for long may need it again.
 const NUDGE: Duration = Duration::from_secs(600);
 
-/// Where a Pod of a self-hosted component is not ready though that on this host runs.
-const ELSEWHERE: &str =
-    "; where other hosts have static Pods of the control plane beside it, take their manifests away";
-
 impl Containers {
     /// The newest container of a component's Pod, running or not.
     pub fn newest(&self, pod: &StaticPodSpec) -> Result<Option<&ContainerSeen>, String> {
@@ -103,7 +99,7 @@ impl Answers {
                 let pod = &spec.pod;
                 self.leaving.get(&pod.pod).map_or(Ok(()), |why| Err(why.clone()))?;
                 pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))?;
-                rolled_out(self.there(condition)?).map_err(|why| why + ELSEWHERE)
+                rolled_out(self.there(condition)?)
             }
             Condition::SelfHostedApi(spec) => {
                 self.containers.runs(spec)?;
