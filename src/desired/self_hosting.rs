@@ -59,7 +59,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         let Some(pod) = pod_mut(manifest) else { continue };
         match cluster.settings.hosting {
             Hosting::StaticPods => {
-                if facts.hosting.self_hosted.contains_key(component) {
+                if facts.hosting.self_hosted.contains_key(component) || facts.hosting.shared.contains(component) {
                     share_port(pod);
                 }
                 if facts.hosting.daemon_sets {
@@ -302,6 +302,7 @@ mod tests {
             manifests: manifest.then(|| scheduler::NAME.to_owned()).into_iter().collect(),
             self_hosted: since.map(|since| (scheduler::NAME.to_owned(), since)).into_iter().collect(),
             daemon_sets: true,
+            shared: std::collections::BTreeSet::new(),
         };
         Facts { live: true, now: 100, hosting, ..Facts::default() }
     }
@@ -393,11 +394,14 @@ mod tests {
     fn on_the_way_back_both_run_until_the_daemon_sets_pod_has_ended() {
         let path = Id::file(&static_pod::path(scheduler::NAME));
         let both = facts(Some(10), true);
+        let mut broken_off = facts(None, true);
+        broken_off.hosting.shared.insert(scheduler::NAME.to_owned());
         let text = |facts: &Facts| match want(&fixture(), facts, &path) {
             Some(Want::Present(Spec::File(file))) => crate::diff::file::bytes(&file.content),
             other => panic!("{other:?}"),
         };
         assert!(shares_port(&text(&both)) && !shares_port(&text(&facts(None, true))));
+        assert!(shares_port(&text(&broken_off)), "a Pod of the DaemonSet that has ended may come back");
         let desired = desired(&fixture(), &both);
         let of = |id: &Id| desired.resources.iter().find(|resource| resource.id == *id);
         let daemon_set = Id::object("DaemonSet", Some(SYSTEM), &name(scheduler::NAME));

@@ -279,9 +279,19 @@ impl Machine {
         Container { id, runs: true, created, restarts: 0, image, command, beside }
     }
 
+    /// A static Pod shares its port, and the `DaemonSet` is there, or nobody can tell.
+    fn shares(&self, component: &str) -> bool {
+        let read = |path: String| self.files.read(&path).unwrap().map(|(bytes, _)| String::from_utf8(bytes).unwrap());
+        let manifest = read(format!("/etc/kubernetes/manifests/{component}.yaml"));
+        let there = read(format!("/cluster/kube-system/DaemonSet.self-hosted-{component}.yaml")).is_some();
+        manifest.is_some_and(|text| self_hosting::shares_port(&text)) && (there || !self.api_answers())
+    }
+
     fn hosting(&self, daemon_sets: bool) -> HostingFacts {
         let manifests = self_hosting::COMPONENTS.iter().filter(|component| self.has_manifest(component));
+        let shared = self_hosting::COMPONENTS.into_iter().filter(|component| self.shares(component));
         HostingFacts {
+            shared: shared.map(str::to_owned).collect(),
             manifests: manifests.map(|component| (*component).to_owned()).collect(),
             self_hosted: lock(&self.hosted).keys().map(|component| ((*component).to_owned(), 0)).collect(),
             daemon_sets,

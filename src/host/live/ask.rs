@@ -9,6 +9,7 @@ use crate::host::chain;
 use crate::host::cri::ContainerSeen;
 use crate::host::live::Live;
 use crate::host::live::gate::is_one;
+use crate::host::live::self_hosted::daemon_set;
 use crate::host::machine;
 use crate::host::probe::probe;
 use crate::observed::Seen;
@@ -195,10 +196,7 @@ impl Condition {
 pub(super) fn object(condition: &Condition) -> Option<Value> {
     match condition {
         Condition::Node(name) => Some(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})),
-        Condition::SelfHosted(spec) => {
-            let metadata = json!({"namespace": "kube-system", "name": spec.pod.pod});
-            Some(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata}))
-        }
+        Condition::SelfHosted(spec) => Some(daemon_set(&spec.pod.pod)),
         Condition::RolledOut { kind, name } => {
             Some(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}}))
         }

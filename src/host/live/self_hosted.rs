@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Hosting};
 use crate::desired::{apiserver, etcd, self_hosting, static_pod};
@@ -38,18 +38,20 @@ impl Live {
     /// that does not answer has none, for a static Pod beside one takes nothing from it.
     pub(super) fn hosting(&self, cluster: &Cluster) -> Result<HostingFacts, ObserveError> {
         let mut manifests = BTreeSet::new();
-        let (mut missing, mut shares) = (false, false);
+        let (mut missing, mut shared) = (false, BTreeSet::new());
         for component in self_hosting::COMPONENTS {
             match self.local.read_text(&static_pod::path(component))? {
                 None => missing = true,
                 Some(text) => {
-                    shares |= self_hosting::shares_port(&text);
+                    if self_hosting::shares_port(&text) {
+                        shared.insert(component.to_owned());
+                    }
                     manifests.insert(component.to_owned());
                 }
             }
         }
         let was = self.local.read_text(record::PATH)?.is_some_and(|text| self_hosting::names_it(&text));
-        let asked = missing || shares || was || cluster.settings.hosting == Hosting::SelfHosted;
+        let asked = missing || !shared.is_empty() || was || cluster.settings.hosting == Hosting::SelfHosted;
         let containers = if asked { self.containers_of_daemon_sets(&self_hosting::COMPONENTS) } else { Ok(Vec::new()) };
         let mut self_hosted = BTreeMap::new();
         for container in containers.unwrap_or_default().iter().filter(|one| runs(one) && !self.ends(one)) {
@@ -59,8 +61,17 @@ impl Live {
         }
         // A host without a control plane has no etcd either.
         let moved = missing && self.local.read_text(&static_pod::path(etcd::NAME))?.is_some();
-        let daemon_sets = shares || was || moved || !self_hosted.is_empty();
-        Ok(HostingFacts { manifests, self_hosted, daemon_sets })
+        let daemon_sets = !shared.is_empty() || was || moved || !self_hosted.is_empty();
+        // Only who moves back asks.
+        let back = cluster.settings.hosting == Hosting::StaticPods;
+        shared.retain(|component| back && self.may_have_daemon_set(component));
+        Ok(HostingFacts { manifests, self_hosted, daemon_sets, shared })
+    }
+
+    /// A component's `DaemonSet` is there, or nobody knows.
+    fn may_have_daemon_set(&self, component: &str) -> bool {
+        let wanted = daemon_set(&self_hosting::name(component));
+        !matches!(self.api().map(|api| api.get(&wanted)), Ok(Ok(None)))
     }
 
     /// Tells of self-hosted components that end. The kubelet makes another container at once, unless it knows nothing of the Pod.
@@ -215,6 +226,11 @@ impl Containers {
 /// A container was made of what is wanted now.
 fn is_meant(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
     container.image == pod.image && container.command == pod.command
+}
+
+/// A `DaemonSet`, by what names it.
+pub(super) fn daemon_set(name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"namespace": "kube-system", "name": name}})
 }
 
 /// How a container runs otherwise than it is to: the first word that differs.
