@@ -32,6 +32,7 @@ pub fn judge(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) ->
         Want::Absent(Target::Written(spec)) if is_another(spec, seen) => Verdict::Same,
         Want::Absent(_) => match seen {
             Seen::Obstacle(obstacle) => refuse_obstacle(obstacle),
+            Seen::Object(Some(live)) => object::judge_removal(live),
             _ => Verdict::Remove,
         },
         Want::Theirs { objection: Some(why), .. } => Verdict::Refuse(why.clone()),

@@ -3,6 +3,7 @@
 //! No step is remembered from one pass to the next: first boot, repair, renewal and what is left of a killed run are one path.
 
 mod claim;
+mod hosted;
 mod steps;
 mod trial;
 
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::Cluster;
 use crate::desired::{self, former, patched};
 use crate::facts::Facts;
-use crate::host::{ApplyError, Host, Overtaken};
+use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed};
 use crate::plan::{self, Action, Held, Plan, Previous, Step};
 use crate::resource::{Desired, Id};
@@ -34,6 +35,8 @@ pub struct Pass {
     pub observed: Observed,
     /// What is to be done.
     pub plan: Plan,
+    /// What self-hosted components were made of before, as [`Desired::hosted`].
+    pub hosted_before: BTreeMap<&'static str, String>,
 }
 
 /// Looks at a host and plans, without writing anything.
@@ -96,7 +99,8 @@ fn look_at<H: Host + ?Sized>(
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
-    Ok(Pass { facts, desired, observed, plan })
+    let hosted_before = before.map(|before| before.hosted).unwrap_or_default();
+    Ok(Pass { facts, desired, observed, plan, hosted_before })
 }
 
 /// Nothing is renewed by a clock that may be wrong: what it makes would begin too late or end too early, as others see it.
@@ -153,6 +157,13 @@ impl Report {
             && left.forbidden.is_empty()
             && left.waiting.is_empty()
             && !self.interrupted
+    }
+
+    /// It ends with this look.
+    fn ended(mut self, pass: Pass) -> Self {
+        self.left = pass.plan;
+        self.seen = (pass.desired, pass.observed);
+        self
     }
 }
 
@@ -247,23 +258,28 @@ pub fn reconcile_with<H: Host + ?Sized>(
         };
         pass.plan.hold(&pass.desired, run.held);
         report.passes += 1;
-        if all
-            && let Some(why) = trial::overdue(&pass)
-            && trial::give_up(host, &pass, &why, &mut in_vain).unwrap_or(false)
-        {
-            continue;
-        }
+        let mut forgotten = Ok(());
         if all {
+            if trial::look_back(host, &pass, &mut in_vain) {
+                continue;
+            }
+            forgotten = hosted::finish(host, &pass);
             (run.tell)(Event::Looked(&pass));
         } else if pass.plan.steps.is_empty() {
             continue;
         }
         if pass.plan.steps.is_empty() || report.passes >= PASSES_MAX || report.interrupted {
             // What could not be made durable before is tried once more.
-            report.unsettled = host.settle().err();
-            report.left = pass.plan;
-            report.seen = (pass.desired, pass.observed);
-            return Ok(report);
+            report.unsettled = host.settle().err().or(forgotten.err());
+            if pass.plan.steps.is_empty() {
+                // What had changed meanwhile has come about without another step.
+                report.failed.retain(|failed| !failed.error.is_overtaken());
+            }
+            return Ok(report.ended(pass));
+        }
+        if let Err(failed) = hosted::begin(host, &pass) {
+            report.failed = vec![failed];
+            return Ok(report.ended(pass));
         }
         (run.tell)(Event::Planned(pass.plan.steps.len()));
         let mut outcome = steps::apply(host, &pass, &in_vain, run);
@@ -278,23 +294,18 @@ pub fn reconcile_with<H: Host + ?Sized>(
             report.done.push(step.clone());
         }
         report.failed = outcome.failed;
-        // Where a step was overtaken, the next look wants something else.
-        further |= report.failed.iter().any(|failed| failed.error.source.is::<Overtaken>());
-        for waited in waited_in_vain(&pass, &report.failed) {
-            in_vain.entry(waited.id.clone()).or_insert_with(|| waited.error.reason());
-        }
-        if let Some(why) = trial::failed(&pass, &report.failed) {
-            match trial::give_up(host, &pass, &why, &mut in_vain) {
-                Ok(given_up) => further |= given_up,
-                Err(error) => report.unsettled = Some(error),
-            }
+        // The next look wants something else.
+        further |= report.failed.iter().any(|failed| failed.error.is_overtaken());
+        note_in_vain(&pass, &report.failed, &mut in_vain);
+        match trial::end(host, &pass, &report.failed, &mut in_vain) {
+            Ok(given_up) => further |= given_up,
+            Err(error) => report.unsettled = Some(error),
         }
         if all && !further && !report.failed.is_empty() && !report.interrupted {
             // Nothing was done that was not done before: another pass would meet the same errors.
             report.unsettled = host.settle().err().or(report.unsettled);
-            report.left = pass.plan;
-            hold_the_rest(&mut report, &pass.desired);
-            report.seen = (pass.desired, pass.observed);
+            let mut report = report.ended(pass);
+            hold_the_rest(&mut report);
             return Ok(report);
         }
         // What could not be said before the steps were done is looked at alone: another look at everything is for the end.
@@ -304,10 +315,12 @@ pub fn reconcile_with<H: Host + ?Sized>(
     }
 }
 
-/// Steps that only wait, and failed.
-fn waited_in_vain<'a>(pass: &Pass, failed: &'a [Failed]) -> impl Iterator<Item = &'a Failed> {
+/// Notes what was waited for in vain.
+fn note_in_vain(pass: &Pass, failed: &[Failed], in_vain: &mut BTreeMap<Id, String>) {
     let waits = |id: &Id| pass.plan.steps.iter().any(|step| step.id == *id && step.action == Action::Wait);
-    failed.iter().filter(move |failed| !failed.error.source.is::<Overtaken>() && waits(&failed.id))
+    for failed in failed.iter().filter(|failed| !failed.error.is_overtaken() && waits(&failed.id)) {
+        in_vain.entry(failed.id.clone()).or_insert_with(|| failed.error.reason());
+    }
 }
 
 /// Does something while the disk is waited for. What fails to become durable is tried once more at the end of the run.
@@ -319,9 +332,9 @@ fn beside_settling<H: Host + ?Sized, T>(host: &H, act: impl FnOnce() -> T) -> T 
 }
 
 /// Steps that were not tried, because something that they need failed, are held by it.
-fn hold_the_rest(report: &mut Report, desired: &Desired) {
+fn hold_the_rest(report: &mut Report) {
     let needs: BTreeMap<&Id, &[Id]> =
-        desired.resources.iter().map(|resource| (&resource.id, resource.needs.as_slice())).collect();
+        report.seen.0.resources.iter().map(|resource| (&resource.id, resource.needs.as_slice())).collect();
     let mut stuck: BTreeSet<Id> = report.failed.iter().map(|failed| failed.id.clone()).collect();
     for step in std::mem::take(&mut report.left.steps) {
         let need = needs.get(&step.id).and_then(|needs| needs.iter().find(|need| stuck.contains(need))).cloned();

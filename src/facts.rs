@@ -71,6 +71,8 @@ pub struct HostingFacts {
     pub self_hosted: BTreeMap<String, i64>,
     /// The cluster may have their `DaemonSet`s.
     pub daemon_sets: bool,
+    /// Those whose static Pod shares its port, where they are to be static Pods alone: it is not known yet that their `DaemonSet` has gone.
+    pub shared: BTreeSet<String>,
 }
 
 /// Folders of CA certificates that kubeadm mounts into components where the host has them (its

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::facts::Facts;
+use crate::host::api::ApiError;
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::resource::{Desired, Id, Resource};
 use crate::verdict::Verdict;
@@ -73,6 +74,12 @@ pub trait Host: Sync {
     /// # Errors
     /// The operation that failed.
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError>;
+
+    /// Forgets the record of a change of a component, by its name, where there is one.
+    ///
+    /// # Errors
+    /// The operation that failed.
+    fn forget(&self, name: &str) -> Result<(), ApplyError>;
 }
 
 /// Something of a host that has changed, as who keeps it tells. The files are not among it.
@@ -125,6 +132,13 @@ impl ApplyError {
     #[must_use]
     pub fn reason(&self) -> String {
         chain(&*self.source)
+    }
+
+    /// The host is no longer as it was when the step was planned: another look is due. A change of an object begins once the API server
+    /// answers; where nobody listens any more, it has gone since.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        self.source.is::<Overtaken>() || self.source.downcast_ref().is_some_and(ApiError::is_gone)
     }
 }
 

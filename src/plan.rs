@@ -355,10 +355,15 @@ fn step(resource: &Resource, seen: &Seen, verdict: Verdict, context: &Context<'_
 
 fn change(difference: &Difference, resource: &Resource, changed: &BTreeSet<String>, context: &Context<'_>) -> Change {
     let of_process = matches!(resource.want, Want::Present(Spec::StaticPod(_) | Spec::Unit(_)));
+    let of_object = matches!(resource.want, Want::Present(Spec::Object(_)));
     let cause = match difference.field.as_str() {
         _ if difference.age => Cause::Age,
         START | ROLLOUT if of_process => Cause::Stale,
-        field => field_cause(field, resource, changed, context),
+        field => match field_cause(field, resource, changed, context) {
+            // What was given up goes back by what is wanted of it: nobody else puts that right.
+            Cause::Drift if of_object && context.given_up.contains(&resource.id) => Cause::Stale,
+            cause => cause,
+        },
     };
     Change { difference: difference.clone(), cause }
 }

@@ -1,4 +1,4 @@
-//! Records of changes of static Pods' manifests: what ran before, and what became of the change.
+//! Records of changes of components' manifests: what ran before, and what became of the change.
 //!
 //! One is kept before a manifest is replaced whose component was well, and goes once the component is well with the new one. So a run
 //! that was killed meanwhile is carried on by the next, and what was given up is not tried again.
@@ -14,6 +14,10 @@ use crate::record;
 /// The static Pods, in the order in which they depend on each other.
 pub const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
+/// The same components, as they are named where they run in Pods of `DaemonSet`s that are made of their manifests.
+pub const SELF_HOSTED: [&str; 3] =
+    ["self-hosted-kube-apiserver", "self-hosted-kube-controller-manager", "self-hosted-kube-scheduler"];
+
 /// A change of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +29,9 @@ pub struct Record {
     /// Why the new one was given up, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// When it began, in seconds since 1970, where that is not seen by the manifest itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
 }
 
 /// Records by component.
@@ -68,7 +75,7 @@ pub fn hash(manifest: &str) -> String {
 /// The first that is there and cannot be read.
 pub fn records<E>(read: impl Fn(&str) -> Result<Option<String>, E>) -> Result<Records, E> {
     let mut records = Records::new();
-    for component in COMPONENTS {
+    for component in COMPONENTS.into_iter().chain(SELF_HOSTED) {
         if let Some(record) = read(&path(component))?.as_deref().and_then(Record::read) {
             records.insert(component, record);
         }
@@ -82,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_a_damaged_one_is_none() {
-        let record = Record { manifest: hash("new"), before: "old".into(), failed: Some("it crashed".into()) };
+        let record =
+            Record { manifest: hash("new"), before: "old".into(), failed: Some("it crashed".into()), since: None };
         let read = |path: &str| -> Result<Option<String>, ()> {
             Ok(match path {
                 "/var/lib/planekeeper/rollout-etcd.json" => Some(record.to_text()),

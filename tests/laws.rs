@@ -529,6 +529,10 @@ impl<H: Host> Host for Refusing<'_, H> {
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
         self.host.keep(path, text)
     }
+
+    fn forget(&self, name: &str) -> Result<(), ApplyError> {
+        self.host.forget(name)
+    }
 }
 
 /// Everything that needs a resource, directly or not.

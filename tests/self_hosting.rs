@@ -46,10 +46,16 @@ fn a_control_plane_moves_into_daemon_sets_and_back_and_is_then_as_it_was() {
     let moved = Run::new(&machine, Fault::None);
     assert!(engine::reconcile(&moved, &self_hosted(), Some(&cluster(SMALL)), 1, &|_| {}).unwrap().converged());
     is_self_hosted(&machine);
+    let marked = || {
+        let (node, _) = machine.files.read("/cluster/Node.cp1.yaml").unwrap().unwrap();
+        String::from_utf8(node).unwrap().contains("planekeeper.dev/self-hosted")
+    };
+    assert!(marked());
     let back =
         engine::reconcile(&Run::new(&machine, Fault::None), &cluster(SMALL), Some(&self_hosted()), 1, &|_| {}).unwrap();
     assert!(back.converged(), "{back:#?}");
     assert_eq!(left(&machine), before);
+    assert!(!marked());
     assert!(machine.hosted.lock().unwrap().is_empty());
 }
 
@@ -117,6 +123,15 @@ fn a_self_hosted_api_server_starts_again_beside_an_etcd_that_is_changed() {
 }
 
 #[test]
+fn an_api_server_that_goes_away_amid_a_run_is_helped_up_by_the_same_run() {
+    let (machine, _) = up(&self_hosted());
+    machine.files.remove_file("/cluster/kube-system/ConfigMap.coredns.yaml").unwrap();
+    let report = Run::new(&machine, Fault::Lost("object:ConfigMap/kube-system/coredns")).reconcile(&self_hosted());
+    assert!(report.converged(), "{report:#?}");
+    is_self_hosted(&machine);
+}
+
+#[test]
 fn a_manifest_that_somebody_puts_back_goes_and_is_called_drift() {
     let (plain, _) = up(&cluster(SMALL));
     let (machine, _) = up(&self_hosted());
@@ -133,6 +148,78 @@ fn a_manifest_that_somebody_puts_back_goes_and_is_called_drift() {
         report.done
     );
     is_self_hosted(&machine);
+}
+
+/// A scheduler with a flag.
+fn with_flag(value: &str) -> Cluster {
+    let flag = format!("scheduler: {{extraArgs: [{{name: v, value: \"{value}\"}}]}}\n{SELF_HOSTED}");
+    cluster(&format!("{SMALL}{flag}"))
+}
+
+/// What a run does that begins with a configuration that was in force before.
+fn run(machine: &Machine, cluster: &Cluster, last_good: &Cluster) -> engine::Report {
+    Run::new(machine, Fault::None).reconcile_from(cluster, Some(last_good))
+}
+
+fn flags(machine: &Machine) -> String {
+    let (object, _) =
+        machine.files.read("/cluster/kube-system/DaemonSet.self-hosted-kube-scheduler.yaml").unwrap().unwrap();
+    String::from_utf8(object).unwrap()
+}
+
+const RECORD: &str = "/var/lib/planekeeper/rollout-self-hosted-kube-scheduler.json";
+
+#[test]
+fn a_flag_with_which_a_self_hosted_component_does_not_come_up_is_taken_back_and_not_tried_again() {
+    let (good, bad) = (self_hosted(), with_flag("bad"));
+    let (machine, _) = up(&good);
+    let before = flags(&machine);
+    let tried = run(&machine, &bad, &good);
+    assert!(!tried.converged() && flags(&machine) == before, "{tried:#?}");
+    let touched = machine.files.touched();
+    let again = run(&machine, &bad, &good);
+    let refused: Vec<&str> = again.left.refused.iter().map(|refused| refused.id.0.as_str()).collect();
+    assert_eq!(refused, ["object:DaemonSet/kube-system/self-hosted-kube-scheduler"]);
+    assert!(again.done.is_empty() && again.failed.is_empty(), "nothing is waited for again: {again:#?}");
+    assert!(again.left.held.iter().any(|held| held.id.0.contains("kubeadm-config")), "{:#?}", again.left.held);
+    assert_eq!(machine.files.touched(), touched);
+    let other = run(&machine, &with_flag("4"), &good);
+    assert!(other.converged() && flags(&machine).contains("--v=4"), "{other:#?}");
+    assert!(machine.files.read(RECORD).unwrap().is_none(), "what was given up is forgotten");
+}
+
+#[test]
+fn what_was_given_up_is_not_what_helps_a_self_hosted_component_up_after_a_reboot() {
+    let (good, bad) = (self_hosted(), with_flag("bad"));
+    let (machine, _) = up(&good);
+    run(&machine, &bad, &good);
+    machine.reboot();
+    let report = run(&machine, &bad, &good);
+    assert!(report.failed.is_empty() && report.left.steps.is_empty(), "{report:#?}");
+    assert!(machine.hosts("kube-scheduler") && !machine.has_manifest("kube-scheduler"));
+    let back = run(&machine, &good, &good);
+    assert!(back.converged() && machine.files.read(RECORD).unwrap().is_none(), "{back:#?}");
+}
+
+#[test]
+fn a_change_of_a_self_hosted_component_that_was_killed_is_given_up_by_the_next_run() {
+    let (good, bad) = (self_hosted(), with_flag("bad"));
+    let (machine, _) = up(&good);
+    let before = flags(&machine);
+    let killed = Run::new(&machine, Fault::From(1)).reconcile_from(&bad, Some(&good));
+    assert!(!killed.converged() && flags(&machine) != before, "{killed:#?}");
+    let next = run(&machine, &bad, &good);
+    assert!(!next.left.refused.is_empty() && flags(&machine) == before, "{next:#?}");
+}
+
+#[test]
+fn a_drift_policy_that_only_reports_does_not_keep_what_was_given_up() {
+    let (machine, _) = up(&self_hosted());
+    let before = flags(&machine);
+    let flag = "scheduler: {extraArgs: [{name: v, value: bad}]}\n";
+    let bad = cluster(&format!("{SMALL}{flag}{SELF_HOSTED}drift: {{policy: Report}}\n"));
+    run(&machine, &bad, &self_hosted());
+    assert_eq!(flags(&machine), before);
 }
 
 #[test]

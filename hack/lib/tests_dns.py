@@ -7,6 +7,7 @@ given one.
 import json
 import re
 
+import tests_way_up
 from node import CONFIGURATION, expect, said
 
 SYSTEM = "--namespace=kube-system"
@@ -36,6 +37,8 @@ def dns(test):
         node.kubectl("patch", "service", "kube-dns", SYSTEM, "--patch", json.dumps({"spec": {"selector": {"k8s-app": "nobody"}}}))
         said(node.reconcile().stdout, ".spec.selector.k8s-app: nobody -> kube-dns", "drift")
         restart(node)
+    with test.check("another kind of server is refused with its line, and nothing is touched"):
+        tests_way_up.refuses(node, plain + KUBE_DNS.replace("KubeDNS", "BIND"), "PlanekeeperConfiguration.dns.type", "KubeDNS")
     with test.check("an old server stays for as long as the new one does not come up"):
         configuration.write_text(plain.replace("controlPlaneEndpoint", BROKEN + "controlPlaneEndpoint").replace(
             "nodeRegistration:", "timeouts:\n  controlPlaneComponentHealthCheck: 15s\nnodeRegistration:"))

@@ -8,7 +8,7 @@ import tests_watch
 from host import pod_network
 from node import CONFIGURATION, PODS, expect, said
 from tests_watch import MANIFESTS
-from tests_way_up import everything, join, unchanged
+from tests_way_up import everything, join, refuses, unchanged
 
 PODS4, PODS6, SERVICES4, SERVICES6 = "10.244.0.0/16", "fd00:10:244::/56", "10.96.0.0/16", "fd00:10:96::/112"
 DOMAIN = "cluster.local"
@@ -114,6 +114,8 @@ def holds(test, families):
             said(node.path(f"/etc/kubernetes/{name}").read_text(), f"server: https://{first}:6443\n")
         for address in stack.addresses(node):
             expect(node.kubectl(f"--server=https://{url_host(address)}:6443", "get", "--raw=/readyz") == "ok", f"not by {address}")
+    with test.check("networks and an address of families that cannot work together are refused with their fields, and nothing is touched"):
+        refused(node, stack)
     services(test, node, stack)
     with test.check("a manifest with other networks is put right"):
         path = node.path(f"{MANIFESTS}/kube-controller-manager.yaml")
@@ -121,6 +123,14 @@ def holds(test, families):
         said(node.reconcile().stdout, "--cluster-cidr", "drift", "1 repaired")
         node.wait_until_ready()
     return stack, node
+
+
+def refused(node, stack):
+    good = node.path(CONFIGURATION).read_text()
+    pods, services = ",".join(stack.of(PODS4, PODS6)), ",".join(stack.of(SERVICES4, SERVICES6))
+    other_pods, other_services = (PODS4, SERVICES4) if stack.families[0] == "6" else (PODS6, SERVICES6)
+    refuses(node, good.replace(pods, other_pods), "ClusterConfiguration.networking.podSubnet", "but Services have one")
+    refuses(node, good.replace(services, other_services), "InitConfiguration.localAPIEndpoint.advertiseAddress", "the API server would not start")
 
 
 def services(test, node, stack):

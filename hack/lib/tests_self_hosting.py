@@ -8,9 +8,10 @@ import time
 import urllib.request
 
 import kubeadm_init
-from node import CONFIGURATION, expect
+from node import CONFIGURATION, expect, said
 
 import tests_watch
+import tests_way_up
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -18,6 +19,7 @@ SYSTEM = "--namespace=kube-system"
 HOSTING = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: {}\n"
 ATTEMPT_S = 10  # a connection may wait for a server that is starting, beside one that is ready
 PAUSE_S = 0.1
+SECONDS_TO_REFUSE = 60  # a change that is tried again takes longer: a container ends three times, each time later
 
 
 def moves(test):
@@ -36,6 +38,11 @@ def moves(test):
         node.wait_until_ready()
     with test.check("a second run says No changes, and plan and status agree"):
         quiet(node)
+    with test.check("what a control plane cannot host itself with is refused with its field, and nothing is touched"):
+        good = node.path(CONFIGURATION).read_text()
+        for bad, named in ((flag("leader-elect", '"false"'), "scheduler.extraArgs[0]"), (flag("permit-port-sharing", '"false"'), "scheduler.extraArgs[0]")):
+            tests_way_up.refuses(node, good.replace("networking:\n", f"{bad}networking:\n"), named, "set controlPlaneHosting: StaticPods")
+        tests_way_up.refuses(node, good.replace("SelfHosted", "Pods"), "PlanekeeperConfiguration.controlPlaneHosting")
     with test.check("a scheduler whose kubeconfig is made anew starts again in its Pod, as does an API server whose keys are newer, and nothing else"):
         node.path("/etc/kubernetes/scheduler.conf").unlink()
         restarts_alone(node, "kube-scheduler")
@@ -86,7 +93,7 @@ def drift(test):
         node.reconcile()
         quiet(node)
         old = identity(node, "kube-apiserver")
-        node.kubectl("delete", "daemonset", "self-hosted-kube-apiserver", SYSTEM)
+        node.kubectl("delete", "daemonset", "self-hosted-kube-apiserver", SYSTEM, "--wait=false")
         with polled(test, node, "without the DaemonSet of the API server"):
             node.reconcile()
             is_self_hosted(node)
@@ -114,10 +121,34 @@ def changed(test, node):
         is_self_hosted(node)
         expect(identity(node, "kube-scheduler") == working, "the scheduler that works was replaced")
         quiet(node)
+    given_up(test, node, working)
 
 
-def flag(name):
-    return f'scheduler:\n  extraArgs:\n  - name: {name}\n    value: "3"\n'
+def given_up(test, node, working):
+    with test.check("a flag with which a component does not come up is taken back, and not tried again, nor by what helps up after a reboot"):
+        configure(node, "SelfHosted", flag("nonsense"))
+        said(node.reconcile(exit=1).stdout, "DaemonSet/kube-system/self-hosted-kube-scheduler", "unknown flag: --nonsense", "again as before")
+        expect(identity(node, "kube-scheduler") == working and "nonsense" not in pods(node, "kube-scheduler"), "the scheduler is another")
+        refused(node)
+        node.reboot()
+        node.wait_for("the kubelet", lambda: node.run(["systemctl", "is-active", "kubelet"]).stdout.strip() != "active" and "it does not run")
+        refused(node)
+        configure(node, "SelfHosted", flag("v"))
+        node.reconcile()
+        quiet(node)
+
+
+def refused(node):
+    """A run does what there is to do but for the change that was given up, and waits for nothing that cannot come."""
+    said(node.reconcile(exit=1).stdout, "not tried again")
+    is_self_hosted(node)
+    before = node.containers()
+    node.reconcile(exit=1, timeout=SECONDS_TO_REFUSE)
+    expect(node.containers() == before, "containers are others")
+
+
+def flag(name, value='"3"'):
+    return f"scheduler:\n  extraArgs:\n  - name: {name}\n    value: {value}\n"
 
 
 def failures(node):
@@ -168,8 +199,9 @@ def reboot(test):
         for name in reversed(COMPONENTS):
             old = identity(node, name)
             began = time.monotonic()
-            node.kubectl("delete", "pod", SYSTEM, "--wait=false", f"--selector=k8s-app=self-hosted-{name}")
-            node.wait_for(name, lambda: is_new(node, name, old))
+            with polled(test, node, f"without the Pod of {name}"):
+                node.kubectl("delete", "pod", SYSTEM, "--wait=false", f"--selector=k8s-app=self-hosted-{name}")
+                node.wait_for(name, lambda: is_new(node, name, old))
             test.say(f"{name} is back {time.monotonic() - began:.1f} s after its Pod was deleted")
             node.wait_for("the manifests to go", lambda: " ".join(present(node)))
         tests_watch.converged(node)

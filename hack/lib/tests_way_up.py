@@ -2,7 +2,7 @@
 import shlex
 
 import tests_preflight
-from node import differences, expect
+from node import CONFIGURATION, differences, expect, said
 
 WATCHED = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/planekeeper")
 
@@ -49,6 +49,16 @@ def unchanged(node, before):
     for what in before:
         expect(before[what], f"no {what} were found to compare")
         expect(before[what] == after[what], f"{what} have changed:\n{differences(before[what], after[what])}")
+
+
+def refuses(node, bad, *named):
+    """A configuration that is wrong is refused with the places and reasons that are named, and nothing is touched; the good one is put back."""
+    path = node.path(CONFIGURATION)
+    good, before = path.read_text(), everything(node)
+    path.write_text(bad)
+    said(node.reconcile(exit=78).stderr, *named)
+    path.write_text(good)
+    unchanged(node, before)
 
 
 def join(node, printed, flag=None):

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Taint};
+use crate::cluster::{Cluster, Hosting, Taint};
 use crate::facts::Facts;
 use crate::resource::{Desired, Id};
 
@@ -15,10 +15,14 @@ const CRI_SOCKET: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 /// The label of the Nodes of a control plane.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
+/// The label of the Nodes on which self-hosted components run: of those that planekeeper looks after, since nobody else would start them
+/// again there. Other Nodes of the control plane keep their static Pods.
+pub const SELF_HOSTED: &str = "planekeeper.dev/self-hosted";
+
 /// The labels and taints of this host's Node. The kubelet makes the Node; this is merged into it, as kubeadm patches it,
 /// and taints that others set stay.
 #[must_use]
-pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
+pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",
@@ -30,6 +34,10 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
             },
         },
     });
+    // What still runs there is ended by whoever removes what it is made by.
+    if cluster.settings.hosting == Hosting::SelfHosted || !facts.hosting.self_hosted.is_empty() {
+        node["metadata"]["labels"][SELF_HOSTED] = json!("");
+    }
     if !cluster.node.taints.is_empty() {
         node["spec"] = json!({"taints": cluster.node.taints.iter().map(taint).collect::<Vec<_>>()});
     }
@@ -39,6 +47,7 @@ pub fn desired(cluster: &Cluster, _facts: &Facts) -> Desired {
         node["metadata"]["annotations"] = json!({CRI_SOCKET: flag.unwrap_or(&cluster.node.cri_socket)});
     }
     let origins = [
+        (".metadata.labels", "PlanekeeperConfiguration.controlPlaneHosting"),
         (".spec.taints", "InitConfiguration.nodeRegistration.taints"),
         (".metadata.annotations", "InitConfiguration.nodeRegistration.criSocket"),
     ];

@@ -12,7 +12,8 @@ use crate::resource::{
     Content, Desired, Effect, GivenUp, Id, Lease, PodGate, Resource, Rollout, RunningSpec, SelfHostedSpec, Spec,
     StaticPodSpec, Want,
 };
-use crate::{rollout, yaml};
+use crate::rollout::{self, Record};
+use crate::yaml;
 
 /// The flags whose files a component reads when it starts and never again. All others that kubeadm sets are followed: the API server's
 /// certificates and those of etcd, what clients are checked against, what the controller manager signs with.
@@ -43,13 +44,18 @@ pub(super) fn give_up(facts: &Facts, desired: &mut Desired) {
         let Some(record) = record else { continue };
         let before = yaml::parse(&record.before).map_or_else(|_| Content::Text(record.before.clone()), Content::Yaml);
         *content = before;
-        let why = record.failed.as_deref().unwrap_or_default();
-        let path = rollout::path(component);
-        let reason = format!(
-            "{why}\n      It is not tried again as it is: correct the configuration, or remove {path} to have it tried once more"
-        );
-        desired.given_up.push(GivenUp { id: resource.id.clone(), reason });
+        desired.given_up.push(given_up(resource.id.clone(), component, record));
     }
+}
+
+/// What was given up by a record of this name.
+pub(super) fn given_up(id: Id, name: &str, record: &Record) -> GivenUp {
+    let why = record.failed.as_deref().unwrap_or_default();
+    let path = rollout::path(name);
+    let reason = format!(
+        "{why}\n      It is not tried again as it is: correct the configuration, or remove {path} to have it tried once more"
+    );
+    GivenUp { id, reason }
 }
 
 /// The component and the content of a manifest.
@@ -143,9 +149,9 @@ pub(super) fn running(
         let Some(resource) = desired.resources.iter_mut().find(|resource| resource.id == *made_of) else { continue };
         let gate = PodGate { pod: pod.clone(), timeout };
         let mut rollout = Rollout::Done;
+        resource.after.clone_from(&before);
         if let Want::Present(Spec::File(spec)) = &mut resource.want {
             spec.pod = Some(Box::new(gate.clone()));
-            resource.after.clone_from(&before);
             rollout = match facts.rollouts.get(component) {
                 None => Rollout::Done,
                 Some(record) if record.failed.is_none() => Rollout::Unfinished,
@@ -167,7 +173,7 @@ pub(super) fn running(
         before.extend([made_of.clone(), id, well]);
     }
     kubelet_last(desired);
-    configuration_last(desired, pods);
+    configuration_last(desired, pods, hosted);
     running
 }
 
@@ -193,10 +199,11 @@ fn kubelet_last(desired: &mut Desired) {
 }
 
 /// Other hosts are told of a configuration once it works here.
-fn configuration_last(desired: &mut Desired, pods: &[(Id, StaticPodSpec)]) {
+fn configuration_last(desired: &mut Desired, pods: &[(Id, StaticPodSpec)], hosted: &[(Id, SelfHostedSpec)]) {
     let uploaded = upload_config::id();
     if let Some(resource) = desired.resources.iter_mut().find(|resource| resource.id == uploaded) {
-        resource.after = pods.iter().map(|(file, _)| file.clone()).collect();
+        let hosted = hosted.iter().flat_map(|(object, spec)| [object.clone(), Id::gate(&spec.pod.pod)]);
+        resource.after = pods.iter().map(|(file, _)| file.clone()).chain(hosted).collect();
     }
 }
 
@@ -318,7 +325,8 @@ mod tests {
         };
         let text = bytes(&wanted.content);
         let before = text.replace("--leader-elect=true", "--leader-elect=false");
-        let record = Record { manifest: hash(&text), before: before.clone(), failed: Some("it crashed".into()) };
+        let record =
+            Record { manifest: hash(&text), before: before.clone(), failed: Some("it crashed".into()), since: None };
         let facts = |record: Record| Facts { rollouts: [("kube-scheduler", record)].into(), ..Facts::default() };
         let given_up = live(facts(record.clone()));
         let Want::Present(Spec::File(file)) = &find(&given_up, &Id::file(&path)).want else { panic!() };

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Hosting};
 use crate::desired::object::{SYSTEM, absent};
-use crate::desired::{apiserver, controller_manager, node, scheduler, static_pod};
+use crate::desired::{apiserver, controller_manager, node, running, scheduler, static_pod};
 use crate::facts::Facts;
-use crate::resource::{Content, Desired, Id, Origin, Resource, Spec, Target, Want};
+use crate::resource::{Content, Desired, GivenUp, Id, Origin, Resource, Spec, Target, Want};
+use crate::{rollout, yaml};
 
 pub use gates::{answers, gates, hosted};
 
@@ -58,7 +59,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         let Some(pod) = pod_mut(manifest) else { continue };
         match cluster.settings.hosting {
             Hosting::StaticPods => {
-                if facts.hosting.self_hosted.contains_key(component) {
+                if facts.hosting.self_hosted.contains_key(component) || facts.hosting.shared.contains(component) {
                     share_port(pod);
                 }
                 if facts.hosting.daemon_sets {
@@ -69,6 +70,8 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
                 }
             }
             Hosting::SelfHosted => {
+                desired.given_up.extend(go_back(component, facts, pod));
+                desired.hosted.extend(record_of(component).map(|name| (name, yaml::to_string(pod))));
                 share_port(pod);
                 let object = daemon_set(cluster, component, pod);
                 pod["metadata"]["annotations"][RECOVERY] = json!("true");
@@ -87,6 +90,20 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     }
     desired.resources.extend(objects);
     desired
+}
+
+/// What a record of a change of a self-hosted component is known by: the name of its `DaemonSet`.
+fn record_of(component: &str) -> Option<&'static str> {
+    rollout::SELF_HOSTED.into_iter().find(|known| *known == name(component))
+}
+
+/// Puts the manifest of before in the place of one with which a component did not become well, for the `DaemonSet` and for the static Pod
+/// that helps up.
+fn go_back(component: &str, facts: &Facts, pod: &mut Value) -> Option<GivenUp> {
+    let name = record_of(component)?;
+    let record = facts.rollouts.get(name).filter(|record| record.gives_up(&yaml::to_string(pod)))?;
+    *pod = yaml::parse(&record.before).ok()?;
+    Some(running::given_up(Id::object("DaemonSet", Some(SYSTEM), name), name, record))
 }
 
 /// The static Pod of a component is not wanted. In a folder nothing runs, and what is wanted in the end is shown.
@@ -213,7 +230,7 @@ fn template_spec(cluster: &Cluster, pod: &Value) -> Value {
         // The API works it out from the class.
         fields.remove("priority");
     }
-    spec["nodeSelector"] = json!({node::CONTROL_PLANE: ""});
+    spec["nodeSelector"] = json!({node::CONTROL_PLANE: "", node::SELF_HOSTED: ""});
     spec["tolerations"] = json!([{"operator": "Exists"}]);
     spec["automountServiceAccountToken"] = json!(false);
     for container in spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -285,6 +302,7 @@ mod tests {
             manifests: manifest.then(|| scheduler::NAME.to_owned()).into_iter().collect(),
             self_hosted: since.map(|since| (scheduler::NAME.to_owned(), since)).into_iter().collect(),
             daemon_sets: true,
+            shared: std::collections::BTreeSet::new(),
         };
         Facts { live: true, now: 100, hosting, ..Facts::default() }
     }
@@ -340,10 +358,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_a_daemon_set_fits_on_any_node_of_a_control_plane_beside_a_static_pod() {
+    fn a_pod_of_a_daemon_set_fits_on_any_node_that_planekeeper_hosts_beside_a_static_pod() {
         let spec = object(&cluster(), apiserver::NAME)["spec"]["template"]["spec"].clone();
         assert!(spec.get("priority").is_none(), "the API refuses a number beside the class");
-        assert_eq!(spec["nodeSelector"], json!({"node-role.kubernetes.io/control-plane": ""}));
+        let selector = json!({"node-role.kubernetes.io/control-plane": "", "planekeeper.dev/self-hosted": ""});
+        assert_eq!(spec["nodeSelector"], selector, "a control plane that joined by kubeadm has static Pods");
         let container = &spec["containers"][0];
         assert!(container.get("ports").is_none(), "its port would be taken on the Node");
         assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": 6443, "scheme": "HTTPS"}));
@@ -375,11 +394,14 @@ mod tests {
     fn on_the_way_back_both_run_until_the_daemon_sets_pod_has_ended() {
         let path = Id::file(&static_pod::path(scheduler::NAME));
         let both = facts(Some(10), true);
+        let mut broken_off = facts(None, true);
+        broken_off.hosting.shared.insert(scheduler::NAME.to_owned());
         let text = |facts: &Facts| match want(&fixture(), facts, &path) {
             Some(Want::Present(Spec::File(file))) => crate::diff::file::bytes(&file.content),
             other => panic!("{other:?}"),
         };
         assert!(shares_port(&text(&both)) && !shares_port(&text(&facts(None, true))));
+        assert!(shares_port(&text(&broken_off)), "a Pod of the DaemonSet that has ended may come back");
         let desired = desired(&fixture(), &both);
         let of = |id: &Id| desired.resources.iter().find(|resource| resource.id == *id);
         let daemon_set = Id::object("DaemonSet", Some(SYSTEM), &name(scheduler::NAME));

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::desired::self_hosting;
 use crate::verdict::{Difference, Verdict};
 
 use super::node;
@@ -23,6 +24,20 @@ pub fn judge(wanted: &Value, seen: Option<&Value>) -> Verdict {
         differences.iter_mut().for_each(hide);
     }
     if differences.is_empty() { Verdict::Same } else { Verdict::Update(differences) }
+}
+
+/// An object that is not wanted goes; but for what a control plane on other hosts too runs in.
+#[must_use]
+pub fn judge_removal(seen: &Value) -> Verdict {
+    let hosts = seen.pointer("/status/numberReady").and_then(Value::as_u64).unwrap_or(0);
+    match self_hosting::component(seen).filter(|_| hosts > 1) {
+        Some(component) => Verdict::Refuse(format!(
+            "{component} runs in it on {hosts} hosts, and would end on all of them: once each has its static Pod again, delete it with \
+             kubectl -n kube-system delete daemonset {}",
+            self_hosting::name(component)
+        )),
+        None => Verdict::Remove,
+    }
 }
 
 /// The Node that is wanted, with the taints that others have set on it.
@@ -52,6 +67,16 @@ fn hide(difference: &mut Difference) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_other_hosts_run_in_is_not_removed() {
+        let named = |kind: &str, ready: u64| {
+            let metadata = json!({"name": "self-hosted-kube-apiserver"});
+            judge_removal(&json!({"kind": kind, "metadata": metadata, "status": {"numberReady": ready}}))
+        };
+        assert_eq!((named("DaemonSet", 1), named("ConfigMap", 2)), (Verdict::Remove, Verdict::Remove));
+        assert!(matches!(named("DaemonSet", 2), Verdict::Refuse(why) if why.contains("on 2 hosts")));
+    }
 
     fn node(taints: &Value) -> Value {
         json!({"kind": "Node", "spec": {"taints": taints}})

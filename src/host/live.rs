@@ -69,6 +69,8 @@ struct Credentials {
 struct Reach {
     /// This host's API server: its own clients do not depend on a load balancer.
     server: String,
+    /// The port that it listens on.
+    port: u16,
     /// Where etcd keeps its data, if it is this host's.
     etcd_data: Option<String>,
     /// The control plane hosts itself, or is to.
@@ -87,6 +89,7 @@ impl Live {
         let runtime = Connections::new()?;
         let setting = Reach {
             server: format!("https://{}", cluster.endpoint.host_port()),
+            port: cluster.endpoint.port,
             etcd_data: match &cluster.etcd {
                 Etcd::Local(etcd) => Some(etcd.data_dir.clone()),
                 Etcd::External(_) => None,
@@ -387,5 +390,9 @@ impl Host for Live {
 
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
         self.local.keep(path, text)
+    }
+
+    fn forget(&self, name: &str) -> Result<(), ApplyError> {
+        self.rollouts().forget(name)
     }
 }

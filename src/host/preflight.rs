@@ -4,6 +4,8 @@ mod etcd;
 mod listeners;
 mod output;
 
+pub(in crate::host) use listeners::is_free;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind, Read};

@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const LAST_CHANCE: Duration = Duration::from_secs(25);
 
 /// A container that has ended so often after a change, each time in vain, will not come up.
-const ENDS_MAX: u32 = 3;
+pub(in crate::host) const ENDS_MAX: u32 = 3;
 
 /// How long a component that runs may take, before its manifest is changed, until it is well: what it depends on may just have changed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,7 +102,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         let Some(before) = before.filter(|before| !same(before, &text)) else {
             return self.swap(&new, gate);
         };
-        self.keep(component, &Record { manifest: hash(&text), before, failed: None })?;
+        self.keep(component, &Record { manifest: hash(&text), before, failed: None, since: None })?;
         self.lock().remove(component);
         self.swap(&new, gate)?;
         self.see_through(&new, gate, tell)
@@ -378,7 +378,11 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         written.map_err(|error| ApplyError::new("write", path, error))
     }
 
-    fn forget(&self, component: &str) -> Result<(), ApplyError> {
+    /// Forgets the record of a change, where there is one.
+    ///
+    /// # Errors
+    /// It could not be removed.
+    pub fn forget(&self, component: &str) -> Result<(), ApplyError> {
         let path = path(component);
         if self.text(&path)?.is_none() {
             return Ok(());

@@ -19,6 +19,8 @@ pub struct Desired {
     pub former: BTreeSet<Id>,
     /// What is tried, and given up where it does no good.
     pub trial: Option<Trial>,
+    /// The manifests that the `DaemonSet`s of self-hosted components are made of, by the names of these.
+    pub hosted: BTreeMap<&'static str, String>,
 }
 
 /// A change that did not work, and is not tried again.
@@ -83,6 +85,7 @@ impl Desired {
         self.given_up.extend(other.given_up);
         self.former.extend(other.former);
         self.trial = self.trial.take().or(other.trial);
+        self.hosted.extend(other.hosted);
     }
 }
 

@@ -12,6 +12,7 @@ use planekeeper::desired::self_hosting;
 use planekeeper::diff;
 use planekeeper::engine::{self, Report};
 use planekeeper::facts::{Facts, HostingFacts, Owner};
+use planekeeper::host::api::{ApiError, Unreachable, Why};
 use planekeeper::host::files::{FileSystem, Writer};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::rollout::{Begun, Container, Rollouts, Runtime};
@@ -278,9 +279,19 @@ impl Machine {
         Container { id, runs: true, created, restarts: 0, image, command, beside }
     }
 
+    /// A static Pod shares its port, and the `DaemonSet` is there, or nobody can tell.
+    fn shares(&self, component: &str) -> bool {
+        let read = |path: String| self.files.read(&path).unwrap().map(|(bytes, _)| String::from_utf8(bytes).unwrap());
+        let manifest = read(format!("/etc/kubernetes/manifests/{component}.yaml"));
+        let there = read(format!("/cluster/kube-system/DaemonSet.self-hosted-{component}.yaml")).is_some();
+        manifest.is_some_and(|text| self_hosting::shares_port(&text)) && (there || !self.api_answers())
+    }
+
     fn hosting(&self, daemon_sets: bool) -> HostingFacts {
         let manifests = self_hosting::COMPONENTS.iter().filter(|component| self.has_manifest(component));
+        let shared = self_hosting::COMPONENTS.into_iter().filter(|component| self.shares(component));
         HostingFacts {
+            shared: shared.map(str::to_owned).collect(),
             manifests: manifests.map(|component| (*component).to_owned()).collect(),
             self_hosted: lock(&self.hosted).keys().map(|component| ((*component).to_owned(), 0)).collect(),
             daemon_sets,
@@ -293,7 +304,9 @@ impl Machine {
             Condition::Url(_) => *lock(&self.started),
             Condition::StaticPod(pod) | Condition::Started(pod) => *lock(&self.started) && self.runs(pod),
             Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
-            Condition::SelfHosted(spec) => self.hosts(spec.pod.component),
+            Condition::SelfHosted(spec) => {
+                self.hosts(spec.pod.component) && !spec.pod.command.iter().any(|word| word == BAD)
+            }
             Condition::SelfHostedApi(_) => self.api_answers() && self.hosts("kube-apiserver"),
             Condition::NotSelfHosted(spec) => !self.hosts(spec.pod.component),
             _ => self.api_answers(),
@@ -414,11 +427,13 @@ impl Runtime for Machine {
     }
 }
 
-/// What goes wrong: the step of this number and all after it, or every step on one resource.
+/// What goes wrong: the step of this number and all after it, or every step on one resource; or the API server's container ends when the
+/// first step on a resource begins, and its Pod is gone.
 pub enum Fault<'a> {
     None,
     From(usize),
     On(&'a str),
+    Lost(&'a str),
 }
 
 /// A run on a machine.
@@ -459,6 +474,12 @@ impl<'a> Run<'a> {
         let mode = Mode { mode: 0o600, owner: Owner::default() };
         Rollouts { writer: &self.writer, runtime: self.machine, mode, begun: &self.begun }
     }
+}
+
+/// Nobody listens where the API server was.
+fn refused(id: &str) -> ApplyError {
+    let why = Why::Unreachable(Unreachable::Refused);
+    ApplyError::new("apply", id, ApiError { operation: "apply an object".to_owned(), why })
 }
 
 fn is_object(resource: &Resource) -> bool {
@@ -507,9 +528,13 @@ impl Host for Run<'_> {
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
         let fails = match self.fault {
-            Fault::None => false,
             Fault::From(step) => self.steps.fetch_add(1, Ordering::SeqCst) >= step,
             Fault::On(_) => self.is_sick(resource),
+            Fault::Lost(id) if id == resource.id.0 && self.steps.fetch_add(1, Ordering::SeqCst) == 0 => {
+                lock(&self.machine.hosted).remove("kube-apiserver");
+                false
+            }
+            Fault::Lost(_) | Fault::None => false,
         };
         if fails {
             self.waited.fetch_add(1, Ordering::SeqCst);
@@ -532,7 +557,7 @@ impl Host for Run<'_> {
                 return self.rollouts().manifest(spec, gate, tell);
             }
             _ if is_object(resource) && !self.machine.api_answers() => {
-                return Err(ApplyError::new("apply", &resource.id.0, "connection refused"));
+                return Err(refused(&resource.id.0));
             }
             _ => return self.sandbox.apply(resource, seen, verdict, tell),
         }
@@ -550,6 +575,10 @@ impl Host for Run<'_> {
 
     fn keep(&self, path: &str, text: &str) -> Result<(), ApplyError> {
         self.sandbox.keep(path, text)
+    }
+
+    fn forget(&self, name: &str) -> Result<(), ApplyError> {
+        self.rollouts().forget(name)
     }
 }
 

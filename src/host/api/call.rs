@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
@@ -17,6 +17,9 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 /// The wait before the second attempt; it doubles from one attempt to the next, up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What an API server says on a connection that it has, once it was asked to end.
+const ENDING: &str = "apiserver is shutting down";
 
 /// What is sent.
 #[derive(Clone, Debug)]
@@ -81,6 +84,9 @@ impl Call {
             let body = body.collect_bytes().await.map_err(|error| unreachable(&error))?;
             if parts.status.is_success() {
                 return Ok(body.to_vec());
+            }
+            if parts.status == StatusCode::SERVICE_UNAVAILABLE && String::from_utf8_lossy(&body).contains(ENDING) {
+                return Err(Why::Unreachable(Unreachable::Ending));
             }
             let seconds = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let retry_after = seconds.map(Duration::from_secs);

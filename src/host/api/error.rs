@@ -43,6 +43,8 @@ pub enum Why {
 pub enum Unreachable {
     /// Nobody listens there.
     Refused,
+    /// Whoever is at the other end of a connection ends, and takes nothing more: nobody else is to be had by that connection.
+    Ending,
     /// There is no way to the address, or its name is not known.
     NoRoute(String),
     /// No answer came in time.
@@ -57,6 +59,7 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str("connection refused"),
+            Self::Ending => f.write_str("the server is shutting down"),
             Self::NoRoute(why) => write!(f, "the server cannot be reached: {why}"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Torn(why) => write!(f, "the connection broke: {why}"),
@@ -102,11 +105,17 @@ pub enum Retry {
 }
 
 impl ApiError {
+    /// There is no server any more: who was there has ended, or is about to.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.why, Why::Unreachable(Unreachable::Refused | Unreachable::Ending))
+    }
+
     /// When the same call may have another outcome.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match &self.why {
-            Why::Unreachable(Unreachable::Refused | Unreachable::Torn(_)) => Retry::Soon,
+            Why::Unreachable(Unreachable::Refused | Unreachable::Ending | Unreachable::Torn(_)) => Retry::Soon,
             Why::Unreachable(Unreachable::Timeout | Unreachable::NoRoute(_)) | Why::Answer(_) => Retry::BackOff,
             Why::Unreachable(Unreachable::Tls(_)) | Why::Kubeconfig(_) => Retry::OnChange,
             Why::Object(_) => Retry::Never,

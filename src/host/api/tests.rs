@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::host::ApplyError;
 use crate::host::connections::Connections;
 
 /// What the server does with one request.
@@ -173,6 +174,17 @@ fn a_server_that_is_not_there_is_reported_at_once() {
     let error = api.apply(&config_map(), None).unwrap_err();
     assert_eq!(error.to_string(), "cannot apply ConfigMap kube-system/x: connection refused");
     assert_eq!(error.retry(), Retry::Soon);
+}
+
+#[test]
+fn a_server_that_is_about_to_end_is_asked_once_and_is_as_good_as_gone() {
+    for wanted in [config_map(), secret()] {
+        let server = Server::new(vec![answer(503, status("ServiceUnavailable", "apiserver is shutting down"))]);
+        let (_runtime, api) = client(&server, LONG);
+        let error = api.apply(&wanted, None).unwrap_err();
+        assert_eq!((error.is_gone(), error.retry(), server.lines().len()), (true, Retry::Soon, 1), "{error}");
+        assert!(ApplyError::new("apply", "it", error).is_overtaken(), "the next look finds out what there is to do");
+    }
 }
 
 #[test]

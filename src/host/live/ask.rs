@@ -9,6 +9,7 @@ use crate::host::chain;
 use crate::host::cri::ContainerSeen;
 use crate::host::live::Live;
 use crate::host::live::gate::is_one;
+use crate::host::live::self_hosted::daemon_set;
 use crate::host::machine;
 use crate::host::probe::probe;
 use crate::observed::Seen;
@@ -27,6 +28,8 @@ pub(super) struct Answers {
     pub api: ApiSaid,
     /// Whether the kubelet runs as it has to, whatever it says of its health.
     pub kubelet: Result<(), String>,
+    /// What is about to go of what runs beside a static Pod, by its `DaemonSet`.
+    pub leaving: BTreeMap<String, String>,
 }
 
 /// What the API server of this host says.
@@ -69,8 +72,10 @@ impl Live {
             let join = |asked: Option<std::thread::ScopedJoinHandle<'_, Vec<Result<(), String>>>>| {
                 asked.and_then(|asked| asked.join().ok()).unwrap_or_default()
             };
+            let containers = containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned())));
             Answers {
-                containers: containers.join().unwrap_or_else(|_| Containers(Err(NOT_ASKED.to_owned()))),
+                leaving: self.leaving(conditions, &containers),
+                containers,
                 urls: named(&urls, join(probed)),
                 servers: named(&servers, join(ready)),
                 api,
@@ -191,10 +196,7 @@ impl Condition {
 pub(super) fn object(condition: &Condition) -> Option<Value> {
     match condition {
         Condition::Node(name) => Some(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})),
-        Condition::SelfHosted(spec) => {
-            let metadata = json!({"namespace": "kube-system", "name": spec.pod.pod});
-            Some(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata}))
-        }
+        Condition::SelfHosted(spec) => Some(daemon_set(&spec.pod.pod)),
         Condition::RolledOut { kind, name } => {
             Some(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}}))
         }

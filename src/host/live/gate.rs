@@ -97,6 +97,7 @@ impl Answers {
             Condition::SelfHosted(spec) => {
                 self.containers.steady(spec)?;
                 let pod = &spec.pod;
+                self.leaving.get(&pod.pod).map_or(Ok(()), |why| Err(why.clone()))?;
                 pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))?;
                 rolled_out(self.there(condition)?)
             }
@@ -136,7 +137,8 @@ impl Live {
             if let Some(component) = gone.for_good(self.gone(&spec.condition)) {
                 return Err(ApplyError::new("see", &id.0, overtaken(&why, component)));
             }
-            if deaf || begun.elapsed() >= spec.timeout {
+            let crashes = matches!(&spec.condition, Condition::SelfHosted(spec) if containers.crash(&spec.pod));
+            if deaf || crashes || begun.elapsed() >= spec.timeout {
                 return Err(ApplyError::new("see", &id.0, self.diagnose(spec, begun.elapsed(), &why)));
             }
             if matches!(spec.condition, Condition::Node(_)) && begun.elapsed() >= REGISTRATION {

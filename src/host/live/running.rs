@@ -11,7 +11,7 @@ use crate::host::cri::{ContainerState, Scope};
 use crate::host::files::Disk;
 use crate::host::live::Live;
 use crate::host::live::ask::Answers;
-use crate::host::live::self_hosted::{GONE, condition, overtaken};
+use crate::host::live::self_hosted::{condition, overtaken};
 use crate::host::rollout::{Container, Rollouts, Runtime};
 use crate::host::{ApplyError, chain, machine};
 use crate::observed::{LeaseSeen, Mode, ObserveError, Observed, Seen, StaticPodSeen};
@@ -139,8 +139,8 @@ impl Runtime for Live {
             return self.start_at_once(pod, &self.containers(&[pod]));
         }
         // A kubelet that is started anew with the API server away would forget the Pod: a static one helps it up.
-        match self.gone(&condition(pod)).filter(|_| waited >= GONE) {
-            Some(gone) => Err(ApplyError::new("restart", pod.component, overtaken("it has ended", gone))),
+        match self.gone(&condition(pod)).filter(|lost| lost.for_good(waited)) {
+            Some(lost) => Err(ApplyError::new("restart", pod.component, overtaken("it has ended", lost.component))),
             None => Ok(()),
         }
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::cluster::{Cluster, Hosting};
 use crate::desired::{apiserver, etcd, self_hosting, static_pod};
 use crate::facts::HostingFacts;
@@ -11,6 +13,8 @@ use crate::host::cri::{ContainerSeen, ContainerState, POD_LABEL};
 use crate::host::files::{FileSystem as _, Look};
 use crate::host::live::ask::Containers;
 use crate::host::live::{Live, diagnosis};
+use crate::host::preflight::is_free;
+use crate::host::rollout::ENDS_MAX;
 use crate::host::{Change, Listener, Overtaken, chain, machine};
 use crate::observed::ObserveError;
 use crate::record;
@@ -20,6 +24,13 @@ use crate::resource::{Condition, SelfHostedSpec, StaticPodSpec};
 /// waits ever longer with one that ends again and again, and knows nothing of a Pod whose API server was away when it started.
 pub(super) const GONE: Duration = Duration::from_secs(5);
 
+/// How long an API server may take until it listens. One that ran for longer, and where nobody listens, was asked to end: it hears nobody
+/// from then on, and goes on for as long as the kubelet lets it, half a minute. Nobody starts another meanwhile.
+const LISTENS: Duration = Duration::from_secs(30);
+
+/// How often a watch looks whether somebody listens where the API server does.
+const PORT: Duration = Duration::from_secs(1);
+
 const NANOSECONDS: i64 = 1_000_000_000;
 
 impl Live {
@@ -27,33 +38,47 @@ impl Live {
     /// that does not answer has none, for a static Pod beside one takes nothing from it.
     pub(super) fn hosting(&self, cluster: &Cluster) -> Result<HostingFacts, ObserveError> {
         let mut manifests = BTreeSet::new();
-        let (mut missing, mut shares) = (false, false);
+        let (mut missing, mut shared) = (false, BTreeSet::new());
         for component in self_hosting::COMPONENTS {
             match self.local.read_text(&static_pod::path(component))? {
                 None => missing = true,
                 Some(text) => {
-                    shares |= self_hosting::shares_port(&text);
+                    if self_hosting::shares_port(&text) {
+                        shared.insert(component.to_owned());
+                    }
                     manifests.insert(component.to_owned());
                 }
             }
         }
         let was = self.local.read_text(record::PATH)?.is_some_and(|text| self_hosting::names_it(&text));
-        let asked = missing || shares || was || cluster.settings.hosting == Hosting::SelfHosted;
+        let asked = missing || !shared.is_empty() || was || cluster.settings.hosting == Hosting::SelfHosted;
         let containers = if asked { self.containers_of_daemon_sets(&self_hosting::COMPONENTS) } else { Ok(Vec::new()) };
         let mut self_hosted = BTreeMap::new();
-        for container in containers.unwrap_or_default().iter().filter(|container| runs(container)) {
+        for container in containers.unwrap_or_default().iter().filter(|one| runs(one) && !self.ends(one)) {
             let since = container.started_at.unwrap_or(container.created_at) / NANOSECONDS;
             let oldest = self_hosted.entry(container.name.clone()).or_insert(since);
             *oldest = since.min(*oldest);
         }
         // A host without a control plane has no etcd either.
         let moved = missing && self.local.read_text(&static_pod::path(etcd::NAME))?.is_some();
-        let daemon_sets = shares || was || moved || !self_hosted.is_empty();
-        Ok(HostingFacts { manifests, self_hosted, daemon_sets })
+        let daemon_sets = !shared.is_empty() || was || moved || !self_hosted.is_empty();
+        // Only who moves back asks.
+        let back = cluster.settings.hosting == Hosting::StaticPods;
+        shared.retain(|component| back && self.may_have_daemon_set(component));
+        Ok(HostingFacts { manifests, self_hosted, daemon_sets, shared })
+    }
+
+    /// A component's `DaemonSet` is there, or nobody knows.
+    fn may_have_daemon_set(&self, component: &str) -> bool {
+        let wanted = daemon_set(&self_hosting::name(component));
+        !matches!(self.api().map(|api| api.get(&wanted)), Ok(Ok(None)))
     }
 
     /// Tells of self-hosted components that end. The kubelet makes another container at once, unless it knows nothing of the Pod.
     pub(super) fn listen_to_containers(&self, listener: &Listener) {
+        if self.setting.self_hosted {
+            self.listen_to_port(Arc::clone(listener));
+        }
         let (listener, runtime) = (Arc::clone(listener), self.runtime.handle().clone());
         self.cri.listen(move |pod| {
             let of = |component: &&&str| is_made_for(pod, &self_hosting::name(component));
@@ -63,6 +88,22 @@ impl Live {
                     tokio::time::sleep(GONE).await;
                     listener(Change::Container((*component).to_owned()));
                 });
+            }
+        });
+    }
+
+    /// Tells that nobody listens any more where the API server did. Nothing else tells of one that was asked to end, before it has ended.
+    fn listen_to_port(&self, listener: Listener) {
+        let port = self.setting.port;
+        self.runtime.handle().spawn(async move {
+            let mut was_free = true;
+            loop {
+                tokio::time::sleep(PORT).await;
+                let free = is_free(port);
+                if free && !was_free {
+                    listener(Change::Container(apiserver::NAME.to_owned()));
+                }
+                was_free = free;
             }
         });
     }
@@ -78,9 +119,14 @@ impl Live {
         Ok(containers.into_iter().filter(mine).collect())
     }
 
-    /// A component without which a condition does not come to hold, of which nothing runs and which no static Pod starts. The next look
-    /// wants one.
-    pub(super) fn gone(&self, condition: &Condition) -> Option<&'static str> {
+    /// A container that runs is an API server's that was asked to end.
+    fn ends(&self, container: &ContainerSeen) -> bool {
+        container.name == apiserver::NAME && ran(container) >= LISTENS && is_free(self.setting.port)
+    }
+
+    /// A component without which a condition does not come to hold, of which nothing runs that stays, and which no static Pod starts. The
+    /// next look wants one.
+    pub(super) fn gone(&self, condition: &Condition) -> Option<Lost> {
         let needs_api = of(condition).is_some()
             || matches!(condition, Condition::Node(_) | Condition::ApiReady(_) | Condition::RolledOut { .. });
         if !self.setting.self_hosted || !needs_api {
@@ -92,7 +138,31 @@ impl Live {
         // A runtime that does not answer tells nothing.
         let containers =
             if missing.is_empty() { return None } else { self.containers_of_daemon_sets(&missing).ok()? };
-        missing.into_iter().find(|name| !containers.iter().any(|container| container.name == *name && runs(container)))
+        missing.into_iter().find_map(|component| {
+            let mut running = containers.iter().filter(|one| one.name == component && runs(one)).peekable();
+            let ends = running.peek().is_some();
+            running.all(|container| self.ends(container)).then_some(Lost { component, ends })
+        })
+    }
+
+    /// The newest Pods of `DaemonSet`s that are about to go, by their `DaemonSet`s, and what is known of them. As long as a static Pod is
+    /// there, it is this one that answers for both, and that has to stay.
+    pub(super) fn leaving(&self, conditions: &[&Condition], containers: &Containers) -> BTreeMap<String, String> {
+        let leaving = |condition: &&Condition| {
+            let Condition::SelfHosted(SelfHostedSpec { pod, .. }) = condition else { return None };
+            let newest = containers.newest(pod).ok()?.filter(|_| !self.has_no_manifest(pod.component))?;
+            let name = newest.labels.get(POD_LABEL)?;
+            let wanted =
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "kube-system", "name": name}});
+            let found = self.api().and_then(|api| api.get(&wanted).map_err(|error| chain(&error)));
+            let why = match found {
+                Ok(Some(found)) if found["metadata"].get("deletionTimestamp").is_none() => return None,
+                Ok(_) => format!("Pod {name} is about to go"),
+                Err(why) => why,
+            };
+            Some((pod.pod.clone(), why))
+        };
+        conditions.iter().filter_map(leaving).collect()
     }
 
     fn has_no_manifest(&self, component: &str) -> bool {
@@ -127,14 +197,23 @@ impl Containers {
         let Some(container) = self.newest(&spec.pod)?.filter(|container| runs(container)) else {
             return Err(format!("the newest Pod of DaemonSet {} does not run", spec.pod.pod));
         };
-        if container.image != spec.pod.image || container.command != spec.pod.command {
+        if !is_meant(container, &spec.pod) {
             return Err(otherwise(container, spec));
         }
-        let ran = machine::now().saturating_sub(container.started_at.unwrap_or(container.created_at) / NANOSECONDS);
-        if ran < i64::try_from(spec.steady.as_secs()).unwrap_or(i64::MAX) {
-            return Err(format!("it has run for {ran} s"));
+        let ran = ran(container);
+        if ran < spec.steady {
+            return Err(format!("it has run for {} s", ran.as_secs()));
         }
         Ok(())
+    }
+
+    /// The newest is as it is to be, and has ended so often, each time in vain, that it will not come up, beside an older one that runs.
+    pub(super) fn crash(&self, pod: &StaticPodSpec) -> bool {
+        let newest = self.newest(pod).ok().flatten();
+        let ends = |newest: &ContainerSeen| {
+            newest.state == ContainerState::Exited && newest.restarts + 1 >= ENDS_MAX && is_meant(newest, pod)
+        };
+        newest.is_some_and(ends) && self.all(pod).is_ok_and(|mut all| all.any(runs))
     }
 
     /// None of them runs.
@@ -142,6 +221,16 @@ impl Containers {
         let left = self.all(&spec.pod)?.any(runs);
         if left { Err(format!("a Pod of DaemonSet {} still runs", spec.pod.pod)) } else { Ok(()) }
     }
+}
+
+/// A container was made of what is wanted now.
+fn is_meant(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
+    container.image == pod.image && container.command == pod.command
+}
+
+/// A `DaemonSet`, by what names it.
+pub(super) fn daemon_set(name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"namespace": "kube-system", "name": name}})
 }
 
 /// How a container runs otherwise than it is to: the first word that differs.
@@ -160,17 +249,33 @@ fn otherwise(container: &ContainerSeen, spec: &SelfHostedSpec) -> String {
     }
 }
 
+/// A component of which nothing runs that stays.
+pub(super) struct Lost {
+    /// Its name.
+    pub component: &'static str,
+    /// What there was of it is ending: nobody starts that again.
+    ends: bool,
+}
+
+impl Lost {
+    /// It was so for long enough.
+    pub(super) fn for_good(&self, time: Duration) -> bool {
+        self.ends || time >= GONE
+    }
+}
+
 /// Since when a component that nobody starts again has been gone.
 #[derive(Default)]
 pub(super) struct Gone(Option<Instant>);
 
 impl Gone {
     /// A component that has been gone for too long.
-    pub(super) fn for_good(&mut self, component: Option<&'static str>) -> Option<&'static str> {
-        if component.is_none() {
+    pub(super) fn for_good(&mut self, lost: Option<Lost>) -> Option<&'static str> {
+        if lost.is_none() {
             self.0 = None;
         }
-        component.filter(|_| self.0.get_or_insert_with(Instant::now).elapsed() >= GONE)
+        let lost = lost.filter(|lost| lost.for_good(self.0.get_or_insert_with(Instant::now).elapsed()));
+        lost.map(|lost| lost.component)
     }
 }
 
@@ -197,6 +302,12 @@ fn of(condition: &Condition) -> Option<&SelfHostedSpec> {
 
 fn component(spec: &SelfHostedSpec) -> &'static str {
     spec.pod.component
+}
+
+/// How long a container has run.
+fn ran(container: &ContainerSeen) -> Duration {
+    let since = container.started_at.unwrap_or(container.created_at) / NANOSECONDS;
+    Duration::from_secs(u64::try_from(machine::now().saturating_sub(since)).unwrap_or(0))
 }
 
 fn runs(container: &ContainerSeen) -> bool {

@@ -63,7 +63,7 @@ fn listeners(port: u16, sockets: &[Socket], holders: &dyn Fn(&[Socket]) -> BTree
 
 /// Nothing listens on a port at any address. The kernel can say so by itself; its tables cost a walk through its room for connections, which
 /// is some 25 ms where there is much memory. The address is bound and not listened on: whoever comes meanwhile is not kept from it.
-fn is_free(port: u16) -> bool {
+pub(in crate::host) fn is_free(port: u16) -> bool {
     let bind = |socket: io::Result<TcpSocket>, address: IpAddr| {
         let socket = socket?;
         socket.set_reuseaddr(true)?;
