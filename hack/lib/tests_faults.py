@@ -105,7 +105,7 @@ def api_server(test):
         for _ in range(2):
             done = node.run(["planekeeper", "reconcile"], timeout=SECONDS_TO_FAIL)
             expect(done.returncode in (0, 1), f"exit code {done.returncode}")
-            expect(node.path(MANIFEST).exists(), "it is not there")
+            expect(node.path(MANIFEST).exists(), f"it is not there:\n{done.stdout}{done.stderr}")
         converges(node)
     with test.check("a run right after the API server was killed waits for it, and changes nothing"):
         node.do("pkill", "-KILL", "-x", "kube-apiserver")

@@ -136,21 +136,23 @@ fn holders(sockets: &[Socket]) -> BTreeMap<u64, Process> {
             let inode =
                 target.to_str().and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
             let Some(inode) = inode.filter(|inode| wanted.contains(inode)) else { continue };
-            if holders.get(&inode).is_none_or(|holder| holder.pid == 1) {
-                holders.insert(inode, process(pid));
+            if holders.get(&inode).is_none_or(|holder| holder.pid == 1)
+                && let Some(process) = process(pid)
+            {
+                holders.insert(inode, process);
             }
         }
     }
     holders
 }
 
-fn process(pid: u32) -> Process {
+/// A process; `None` where it ends, which takes its command line first, before its files: who it was is not known any more.
+pub(super) fn process(pid: u32) -> Option<Process> {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     let command = read("cmdline");
     let first = text(command.split(|byte| *byte == 0).next().unwrap_or_default());
     let program = first.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    // Kernel threads have no command line.
-    let program = if program.is_empty() { text(&read("comm")) } else { program.trim_end_matches(':').to_owned() };
-    Process { pid, program, cgroup: text(&read("cgroup")) }
+    let program = program.trim_end_matches(':').to_owned();
+    (!program.is_empty()).then(|| Process { pid, program, cgroup: text(&read("cgroup")) })
 }

@@ -87,3 +87,15 @@ fn this_machine_answers() {
     assert!(this.exists("/proc").unwrap());
     assert!(this.names("/proc/version").unwrap_err().contains("/proc/version"), "a file is no folder");
 }
+
+#[test]
+fn a_process_that_has_ended_is_taken_for_nobody_rather_than_for_a_stranger() {
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    // It is left as it ends, without a command line, until it is waited for.
+    while !fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap().contains(") Z ") {
+        std::thread::yield_now();
+    }
+    assert!(listeners::process(child.id()).is_none());
+    child.wait().unwrap();
+    assert!(listeners::process(std::process::id()).is_some());
+}
