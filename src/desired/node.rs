@@ -104,4 +104,16 @@ mod tests {
             assert_eq!(node["metadata"]["annotations"][CRI_SOCKET].as_str(), expected.map(String::as_str));
         }
     }
+
+    #[test]
+    fn a_node_is_marked_until_the_last_self_hosted_component_has_ended() {
+        let marked = |facts: &Facts| {
+            let desired = desired(&fixture(), facts);
+            matches!(&desired.resources[0].want, Want::Present(Spec::Object(node)) if node["metadata"]["labels"].get(SELF_HOSTED).is_some())
+        };
+        let mut facts = Facts::default();
+        assert!(!marked(&facts));
+        facts.hosting.self_hosted.insert("kube-scheduler".to_owned(), 1);
+        assert!(marked(&facts), "its Pod would be ended for want of the mark");
+    }
 }
