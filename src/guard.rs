@@ -221,7 +221,7 @@ impl Manifests<'_> {
             let read = || yaml::parse(std::str::from_utf8(&file.bytes).ok()?).ok();
             return wanted.cloned().or_else(read).map(Rc::new);
         }
-        match self.observed.get(&Id::object("DaemonSet", Some("kube-system"), &self_hosting::name(component))) {
+        match self.observed.get(&self_hosting::id(&self_hosting::name(component))) {
             Some(Ok(Seen::Object(Some(object)))) => object.pointer("/spec/template").cloned().map(Rc::new),
             _ => None,
         }

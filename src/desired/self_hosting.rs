@@ -92,6 +92,12 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     desired
 }
 
+/// A component's `DaemonSet`, by its name.
+#[must_use]
+pub fn id(name: &str) -> Id {
+    Id::object("DaemonSet", Some(SYSTEM), name)
+}
+
 /// What a record of a change of a self-hosted component is known by: the name of its `DaemonSet`.
 fn record_of(component: &str) -> Option<&'static str> {
     rollout::SELF_HOSTED.into_iter().find(|known| *known == name(component))
@@ -103,7 +109,7 @@ fn go_back(component: &str, facts: &Facts, pod: &mut Value) -> Option<GivenUp> {
     let name = record_of(component)?;
     let record = facts.rollouts.get(name).filter(|record| record.gives_up(&yaml::to_string(pod)))?;
     *pod = yaml::parse(&record.before).ok()?;
-    Some(running::given_up(Id::object("DaemonSet", Some(SYSTEM), name), name, record))
+    Some(running::given_up(id(name), name, record))
 }
 
 /// The static Pod of a component is not wanted. In a folder nothing runs, and what is wanted in the end is shown.
@@ -316,7 +322,7 @@ mod tests {
     }
 
     fn object(cluster: &Cluster, component: &str) -> Value {
-        let id = Id::object("DaemonSet", Some(SYSTEM), &name(component));
+        let id = super::id(&name(component));
         match want(cluster, &facts(None, false), &id) {
             Some(Want::Present(Spec::Object(object))) => object,
             other => panic!("{other:?}"),
@@ -404,7 +410,7 @@ mod tests {
         assert!(shares_port(&text(&broken_off)), "a Pod of the DaemonSet that has ended may come back");
         let desired = desired(&fixture(), &both);
         let of = |id: &Id| desired.resources.iter().find(|resource| resource.id == *id);
-        let daemon_set = Id::object("DaemonSet", Some(SYSTEM), &name(scheduler::NAME));
+        let daemon_set = super::id(&name(scheduler::NAME));
         assert!(of(&daemon_set).unwrap().needs.contains(&Id::gate(scheduler::NAME)));
         assert!(of(&Id::gate("self-hosted-kube-scheduler-ended")).is_some());
     }

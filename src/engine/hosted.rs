@@ -2,14 +2,11 @@
 //! one, and comes back where it does not become so.
 
 use super::{Failed, Pass};
+use crate::desired::self_hosting;
 use crate::host::{ApplyError, Host};
 use crate::observed::Seen;
 use crate::resource::{Id, Spec, Want};
 use crate::rollout::{self, Record, hash};
-
-fn object(name: &str) -> Id {
-    Id::object("DaemonSet", Some("kube-system"), name)
-}
 
 /// The changes that a pass is about, by the names of their records. What is known of one already stays known.
 fn changes(pass: &Pass) -> impl Iterator<Item = (&'static str, Record)> {
@@ -27,7 +24,7 @@ fn changes(pass: &Pass) -> impl Iterator<Item = (&'static str, Record)> {
 /// It could not be kept.
 pub(super) fn begin<H: Host + ?Sized>(host: &H, pass: &Pass) -> Result<(), Failed> {
     for (name, record) in changes(pass) {
-        let (object, gate) = (object(name), Id::gate(name));
+        let (object, gate) = (self_hosting::id(name), Id::gate(name));
         let begins = pass.plan.steps.iter().any(|step| step.id == object || step.id == gate);
         if begins && pass.facts.rollouts.get(name) != Some(&record) {
             let kept = host.keep(&rollout::path(name), &record.to_text());
@@ -88,7 +85,7 @@ pub(super) fn finish<H: Host + ?Sized>(host: &H, pass: &Pass) -> Result<(), Appl
 }
 
 fn is_over(pass: &Pass, name: &str) -> bool {
-    let (object, gate) = (object(name), Id::gate(name));
+    let (object, gate) = (self_hosting::id(name), Id::gate(name));
     let is = |id: &Id| *id == object || *id == gate;
     let well = matches!(pass.observed.get(&gate), Some(Ok(Seen::Gate(Ok(())))));
     let stands = !pass.plan.steps.iter().any(|step| is(&step.id))

@@ -58,7 +58,7 @@ pub fn gates(
         let back =
             cluster.settings.hosting == Hosting::StaticPods && facts.hosting.self_hosted.contains_key(pod.component);
         let name = name(pod.component);
-        let object = Id::object("DaemonSet", Some("kube-system"), &name);
+        let object = super::id(&name);
         let hosted = StaticPodSpec { pod: name.clone(), hosted: true, ..pod.clone() };
         let spec = SelfHostedSpec { pod: hosted, steady: STEADY, alone: false };
         back.then(|| gate(&format!("{name}-ended"), pod.component, &object, Condition::NotSelfHosted(spec)))
