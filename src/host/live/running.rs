@@ -123,7 +123,9 @@ impl Runtime for Live {
 
     fn well(&self, pod: &StaticPodSpec) -> Result<(), String> {
         let condition = condition(pod);
-        self.ask(&[&condition], &[], false).hold(&condition)
+        let answers = self.ask(&[&condition], &[], false);
+        answers.hold(&condition)?;
+        if pod.hosted { self.is_told_of(pod, &answers.containers) } else { Ok(()) }
     }
 
     fn leads(&self, pod: &StaticPodSpec, since: i64) -> Result<(), String> {

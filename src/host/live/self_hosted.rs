@@ -152,10 +152,7 @@ impl Live {
             let Condition::SelfHosted(SelfHostedSpec { pod, .. }) = condition else { return None };
             let newest = containers.newest(pod).ok()?.filter(|_| !self.has_no_manifest(pod.component))?;
             let name = newest.labels.get(POD_LABEL)?;
-            let wanted =
-                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "kube-system", "name": name}});
-            let found = self.api().and_then(|api| api.get(&wanted).map_err(|error| chain(&error)));
-            let why = match found {
+            let why = match self.pod(name) {
                 Ok(Some(found)) if found["metadata"].get("deletionTimestamp").is_none() => return None,
                 Ok(_) => format!("Pod {name} is about to go"),
                 Err(why) => why,
@@ -163,6 +160,26 @@ impl Live {
             Some((pod.pod.clone(), why))
         };
         conditions.iter().filter_map(leaving).collect()
+    }
+
+    /// The API server has heard from the kubelet that a `DaemonSet`'s Pod is ready with its newest container. Until then what it says of
+    /// the `DaemonSet` is about a container of before: the kubelet tells it anew every ten seconds if it was away.
+    pub(super) fn is_told_of(&self, pod: &StaticPodSpec, containers: &Containers) -> Result<(), String> {
+        let newest = containers.newest(pod)?.ok_or_else(|| format!("DaemonSet {} has no container here", pod.pod))?;
+        let name = newest.labels.get(POD_LABEL).map_or("", String::as_str);
+        let found = self.pod(name)?.ok_or_else(|| format!("Pod {name} is not there"))?;
+        let mut told = found.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
+        // An id has its runtime's name before it, as in `containerd://4f...`.
+        let is_newest = |id: &str| id.rsplit_once("//").is_some_and(|(_, id)| id == newest.id);
+        let ready =
+            |told: &Value| told["ready"] == Value::Bool(true) && told["containerID"].as_str().is_some_and(is_newest);
+        if told.any(ready) { Ok(()) } else { Err(format!("the API server has not heard yet that Pod {name} is ready")) }
+    }
+
+    /// A Pod, as the API server has it.
+    fn pod(&self, name: &str) -> Result<Option<Value>, String> {
+        let wanted = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "kube-system", "name": name}});
+        self.api()?.get(&wanted).map_err(|error| chain(&error))
     }
 
     fn has_no_manifest(&self, component: &str) -> bool {
