@@ -146,9 +146,24 @@ impl Api {
                 cache.put(&Id::of_object(object), found.as_ref());
             }
         }
+        if matches!(asked.ready, Some(Ok(()))) {
+            cache.set_ready();
+        }
         let mut found = asked.objects.into_iter();
         let objects = known.into_iter().filter_map(|known| known.ok().map(Ok).or_else(|| found.next())).collect();
         Ok(Look { objects, ready: asked.ready })
+    }
+
+    /// An object that the server tells of again and again, as of a Lease, and did a moment ago.
+    #[must_use]
+    pub fn recent(&self, wanted: &Value) -> Option<Value> {
+        self.cache.as_ref()?.recent(&Id::of_object(wanted))
+    }
+
+    /// The server was ready, and tells of what is written through it ever since: there is no need to ask.
+    #[must_use]
+    pub fn is_known_ready(&self) -> bool {
+        self.cache.as_ref().is_some_and(Cache::is_ready)
     }
 
     /// Asks the server for all of it.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::api::{ApiResource, DynamicObject};
@@ -25,6 +25,9 @@ use crate::resource::Id;
 const PAGE: u32 = 50;
 /// How long to wait before a watch that broke is begun anew; it doubles from one to the next.
 const WAIT: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
+
+/// What the server has told of in this time is as it is now: a Lease lives for fifteen seconds, and is renewed every two.
+const RECENT: Duration = Duration::from_secs(15);
 
 /// Takes the id of an object that has changed, in whatever is not the server's own bookkeeping.
 pub type Changed = Arc<dyn Fn(Id) + Send + Sync>;
@@ -65,6 +68,8 @@ struct State {
     current: BTreeSet<Collection>,
     /// Objects that somebody wanted to know, and that nobody has read since.
     missed: BTreeSet<Id>,
+    /// The server was ready, and no watch has broken since.
+    ready: bool,
 }
 
 struct Held {
@@ -74,6 +79,18 @@ struct Held {
     least: u64,
     /// The newest that was told of while that was not worth knowing.
     told: u64,
+    /// When the server told of it last.
+    heard: Option<Instant>,
+}
+
+impl Held {
+    fn new(of: Collection) -> Self {
+        Self { of, object: Err(Unknown), least: 0, told: 0, heard: None }
+    }
+
+    fn is_recent(&self) -> bool {
+        self.heard.is_some_and(|heard| heard.elapsed() < RECENT)
+    }
 }
 
 impl Cache {
@@ -100,8 +117,7 @@ impl Cache {
         state.copies.retain(|id, copy| wanted.get(id) == Some(&copy.of));
         state.missed.retain(|id| wanted.contains_key(id));
         for (id, of) in &wanted {
-            let unknown = || Held { of: of.clone(), object: Err(Unknown), least: 0, told: 0 };
-            state.copies.entry(id.clone()).or_insert_with(unknown);
+            state.copies.entry(id.clone()).or_insert_with(|| Held::new(of.clone()));
         }
         drop(state);
         for collection in collections {
@@ -125,6 +141,22 @@ impl Cache {
             state.missed.insert(id.clone());
         }
         known
+    }
+
+    /// A copy of an object that the server has told of a moment ago, as it does again and again of a Lease.
+    pub fn recent(&self, id: &Id) -> Option<Value> {
+        self.shared.lock().recent(id)
+    }
+
+    /// The server was ready, and has told of something a moment ago that somebody wrote through it: it works, and so does what it keeps
+    /// objects in.
+    pub fn is_ready(&self) -> bool {
+        self.shared.lock().is_ready()
+    }
+
+    /// The server has said that it is ready.
+    pub fn set_ready(&self) {
+        self.shared.lock().ready = true;
     }
 
     /// Takes an object as it was read just now, unless it was told of since.
@@ -190,6 +222,7 @@ impl Shared {
         let changed = match event {
             None => {
                 state.current.remove(collection);
+                state.ready = false;
                 Vec::new()
             }
             Some(Event::Init) => {
@@ -215,7 +248,11 @@ impl Shared {
                 changed.extend(mine);
                 changed
             }
-            Some(Event::Apply(object)) => state.set(value(collection, &object)).into_iter().collect(),
+            Some(Event::Apply(object)) => {
+                let object = value(collection, &object);
+                state.hear(&object);
+                state.set(object).into_iter().collect()
+            }
             Some(Event::Delete(object)) => {
                 let object = value(collection, &object);
                 let id = Id::of_object(&object);
@@ -223,8 +260,9 @@ impl Shared {
             }
         };
         drop(state);
-        for id in changed {
-            (self.changed)(id);
+        // A Lease is renewed every two seconds: it is there for who asks, and wakes nobody.
+        if collection.kind != "Lease" {
+            changed.into_iter().for_each(|id| (self.changed)(id));
         }
     }
 }
@@ -242,6 +280,22 @@ impl State {
         copy.object = if outdated { Err(Unknown) } else { Ok(object.cloned()) };
         copy.told = 0;
         outdated
+    }
+
+    fn recent(&self, id: &Id) -> Option<Value> {
+        let copy = self.copies.get(id).filter(|copy| copy.is_recent())?;
+        copy.object.clone().ok().flatten()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready && self.copies.values().any(Held::is_recent)
+    }
+
+    /// Remembers when the server told of an object.
+    fn hear(&mut self, object: &Value) {
+        if let Some(copy) = self.copies.get_mut(&Id::of_object(object)) {
+            copy.heard = Some(Instant::now());
+        }
     }
 
     /// Takes an object that the server tells of. Its id, where that is another object than before.
@@ -354,8 +408,49 @@ mod tests {
         let (a, b) = (map("a", 0, ""), map("b", 0, ""));
         let wanted = collections(&[&a, &b]);
         let of = wanted.values().next().unwrap().clone();
-        let copy = |of: Collection| Held { of, object: Err(Unknown), least: 0, told: 0 };
-        (State { copies: wanted.into_iter().map(|(id, of)| (id, copy(of))).collect(), ..State::default() }, of)
+        (State { copies: wanted.into_iter().map(|(id, of)| (id, Held::new(of))).collect(), ..State::default() }, of)
+    }
+
+    fn shared() -> (Shared, Arc<Mutex<Vec<Id>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let changed: Changed = {
+            let told = Arc::clone(&told);
+            Arc::new(move |id| told.lock().unwrap().push(id))
+        };
+        (Shared { changed, state: Mutex::default() }, told)
+    }
+
+    #[test]
+    fn a_lease_wakes_nobody_and_is_known_for_as_long_as_the_server_tells_of_it() {
+        let (shared, told) = shared();
+        let renewed = |version: u64| -> Event<DynamicObject> {
+            let lease = json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": {"renewTime": version.to_string()},
+                "metadata": {"name": "kube-scheduler", "namespace": "kube-system", "resourceVersion": version.to_string()},
+            });
+            Event::Apply(serde_json::from_value(lease).unwrap())
+        };
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "kube-scheduler", "namespace": "kube-system"},
+        });
+        let wanted = collections(&[&lease]);
+        let (id, of) = wanted.into_iter().next().unwrap();
+        shared.lock().copies.insert(id.clone(), Held::new(of.clone()));
+        assert!(!shared.lock().is_ready() && shared.lock().recent(&id).is_none());
+        shared.lock().ready = true;
+        assert!(!shared.lock().is_ready(), "nothing was heard of it since");
+        for version in [5, 6] {
+            shared.take(&of, Some(renewed(version)), &mut BTreeSet::new());
+        }
+        assert_eq!(shared.lock().recent(&id).unwrap()["spec"]["renewTime"], "6");
+        assert!(shared.lock().is_ready() && told.lock().unwrap().is_empty());
+        let old = Instant::now().checked_sub(RECENT);
+        shared.lock().copies.get_mut(&id).unwrap().heard = old;
+        assert!(!shared.lock().is_ready() && shared.lock().recent(&id).is_none(), "it may have been renewed since");
+        shared.take(&of, Some(renewed(7)), &mut BTreeSet::new());
+        shared.take(&of, None, &mut BTreeSet::new());
+        assert!(!shared.lock().is_ready(), "another server may answer from now on");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::host::chain;
 use crate::host::cri::ContainerSeen;
 use crate::host::live::Live;
 use crate::host::live::gate::is_one;
+use crate::host::live::running;
 use crate::host::live::self_hosted::daemon_set;
 use crate::host::machine;
 use crate::host::probe::probe;
@@ -143,13 +144,20 @@ impl Live {
             Err(why) => return silent(why.clone(), why),
         };
         if whole {
-            api.keep(objects);
+            let leases = conditions.iter().filter_map(|condition| condition.pod()?.lease.as_ref().map(running::object));
+            let leases: Vec<Value> = leases.collect();
+            api.keep(&objects.iter().copied().chain(&leases).collect::<Vec<_>>());
         }
+        // Who waits for something to become ready wants to know it now.
+        let known_ready = whole && ready && api.is_known_ready();
         let values: Vec<&Value> = wanted.values().copied().collect();
-        let look = match api.look(&values, ready) {
+        let mut look = match api.look(&values, ready && !known_ready) {
             Ok(look) => look,
             Err(error) => return silent(chain(&error), error.why.to_string()),
         };
+        if known_ready {
+            look.ready = Some(Ok(()));
+        }
         // Who has read an object gets through.
         let answers = match look.objects.iter().find(|object| object.is_ok()).or(look.objects.first()) {
             Some(object) => object.as_ref().map(drop).map_err(|error| error.why.to_string()),

@@ -20,6 +20,12 @@ use crate::resource::{Desired, GateSpec, Lease, PodGate, RunningSpec, Spec, Stat
 /// The namespace of static Pods.
 const NAMESPACE: &str = "kube-system";
 
+/// A Lease, by what names it.
+pub(super) fn object(lease: &Lease) -> Value {
+    let Lease { namespace, name } = lease;
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"namespace": namespace, "name": name}})
+}
+
 /// When files were last changed, in microseconds since 1970; those that are there.
 pub(super) fn changes(paths: &[String]) -> Vec<(String, u64)> {
     paths.iter().filter_map(|path| Some((path.clone(), changed(path)?))).collect()
@@ -76,10 +82,13 @@ impl Live {
         Some(LeaseSeen { renewed: spec.and_then(renewed), elsewhere: !here && !holder.is_empty(), api_since })
     }
 
+    /// A Lease, as the API server told of it a moment ago or says now.
     fn read_lease(&self, lease: &Lease) -> Result<Option<Value>, String> {
-        let Lease { namespace, name } = lease;
-        let wanted = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"namespace": namespace, "name": name}});
-        self.api()?.get(&wanted).map_err(|error| chain(&error))
+        let (api, wanted) = (self.api()?, object(lease));
+        match api.recent(&wanted) {
+            Some(recent) => Ok(Some(recent)),
+            None => api.get(&wanted).map_err(|error| chain(&error)),
+        }
     }
 
     /// Who changes what runs here.
