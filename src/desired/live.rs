@@ -21,7 +21,6 @@ pub const KUBELET: &str = "kubelet.service";
 /// The group of `admin.conf`, which a binding makes administrators.
 const ADMINS: &str = "kubeadm:cluster-admins";
 const ETCD: &str = super::etcd::NAME;
-const ETCD_STARTED: &str = "etcd-started";
 /// The kubelet runs, and goes on doing so, with another configuration.
 pub const STEADY: &str = "kubelet-steady";
 /// How long a kubelet has to have run to be believed in: what it cannot live with ends it in its first second or two, after it has said
@@ -70,13 +69,13 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
     desired
 }
 
-/// What has to run before a component is started or changed: it could do nothing, and would only take the processors from what it
-/// waits for. The API server begins beside etcd, once that has a container, and needs longer than etcd until it asks; where it asks too
-/// early and is refused, it waits a second before it asks again.
+/// What has to be there before a component is started or changed. The API server begins beside etcd, and needs longer than etcd until it
+/// asks; where etcd is changed, that has come up again by the time that its manifest is done. The others could do nothing without an API
+/// server, and would only take the processors from what they wait for.
 fn behind(pod: &StaticPodSpec, pods: &[(Id, StaticPodSpec)]) -> Option<Id> {
     match pod.component {
         ETCD => None,
-        "kube-apiserver" => pods.iter().any(|(_, pod)| pod.component == ETCD).then(|| Id::gate(ETCD_STARTED)),
+        "kube-apiserver" => pods.iter().find(|(_, pod)| pod.component == ETCD).map(|(manifest, _)| manifest.clone()),
         _ => Some(api()),
     }
 }
@@ -176,9 +175,6 @@ fn gates(
     let answers = self_hosting::answers(hosted).unwrap_or(Condition::ApiAnswers(pod));
     gates.push(gate("api", needs, answers, health));
     for (_, pod) in pods {
-        if pod.component == ETCD {
-            gates.push(gate(ETCD_STARTED, running(&[ETCD]), Condition::Started(pod.clone()), health));
-        }
         let needs = running(&[pod.component]);
         gates.push(gate(pod.component, needs, Condition::StaticPod(pod.clone()), health));
     }
@@ -298,7 +294,7 @@ mod tests {
     fn nothing_is_started_before_what_it_depends_on_is_healthy() {
         let desired = live(&fixture());
         let manifest = |name: &str| Id::file(&static_pod::path(name));
-        assert!(stands_behind(&desired, &manifest("kube-apiserver"), &Id::gate("etcd-started")));
+        assert!(find(&desired, &manifest("kube-apiserver")).needs.contains(&manifest("etcd")));
         for component in ["kube-controller-manager", "kube-scheduler"] {
             assert!(stands_behind(&desired, &manifest(component), &Id::gate("api")), "{component}");
         }

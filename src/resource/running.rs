@@ -47,8 +47,6 @@ pub enum Condition {
     ApiReady(String),
     /// A static Pod runs as its manifest says and is healthy.
     StaticPod(StaticPodSpec),
-    /// A static Pod's container runs as its manifest says; whether it is healthy does not count.
-    Started(StaticPodSpec),
     /// The kubelet has run for some time, and is well, with what a file of its says.
     Kubelet(KubeletSpec),
     /// A component runs on this host in a Pod of its `DaemonSet` as the template says, has done so for some time, and is healthy; and the

@@ -48,7 +48,7 @@ pub fn part(phase: &str, id: &str) -> &'static str {
     let name = id.split_once(':').map_or(id, |(_, name)| name);
     match (kind(id), name) {
         ("image", _) => return "images",
-        ("gate" | "pod", "etcd" | "etcd-started") => return "etcd",
+        ("gate" | "pod", "etcd") => return "etcd",
         ("gate" | "pod", "kube-apiserver" | "api") => return "kube-apiserver",
         ("gate" | "pod", "kube-controller-manager") => return "kube-controller-manager",
         ("gate" | "pod", "kube-scheduler") => return "kube-scheduler",
@@ -86,7 +86,7 @@ mod tests {
             "kube-apiserver"
         );
         assert_eq!(
-            (part("etcd/local", "file:/x/etcd.yaml"), part("wait-control-plane", "gate:etcd-started")),
+            (part("etcd/local", "file:/x/etcd.yaml"), part("wait-control-plane", "gate:etcd")),
             ("etcd", "etcd")
         );
         assert_eq!(part("addon/coredns", "object:Deployment/kube-system/coredns"), "DNS");

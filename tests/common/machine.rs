@@ -302,7 +302,7 @@ impl Machine {
         self.tick();
         let holds = match condition {
             Condition::Url(_) => *lock(&self.started),
-            Condition::StaticPod(pod) | Condition::Started(pod) => *lock(&self.started) && self.runs(pod),
+            Condition::StaticPod(pod) => *lock(&self.started) && self.runs(pod),
             Condition::ApiAnswers(Some(pod)) => self.api_answers() && self.runs(pod),
             Condition::SelfHosted(spec) => {
                 self.hosts(spec.pod.component) && !spec.pod.command.iter().any(|word| word == BAD)

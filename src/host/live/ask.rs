@@ -177,7 +177,7 @@ impl Condition {
     /// The Pod of a component that it is about.
     fn pod(&self) -> Option<&StaticPodSpec> {
         match self {
-            Self::StaticPod(pod) | Self::Started(pod) | Self::ApiAnswers(Some(pod)) => Some(pod),
+            Self::StaticPod(pod) | Self::ApiAnswers(Some(pod)) => Some(pod),
             Self::SelfHosted(spec) | Self::SelfHostedApi(spec) | Self::NotSelfHosted(spec) => Some(&spec.pod),
             _ => None,
         }

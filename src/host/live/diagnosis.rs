@@ -15,7 +15,7 @@ impl Live {
     /// What was seen when time ran out.
     pub(super) fn diagnose(&self, spec: &GateSpec, waited: Duration, why: &str) -> String {
         let more = match &spec.condition {
-            Condition::StaticPod(pod) | Condition::Started(pod) => self.of_pod(pod),
+            Condition::StaticPod(pod) => self.of_pod(pod),
             Condition::SelfHosted(spec) | Condition::NotSelfHosted(spec) => self.of_self_hosted(spec),
             Condition::Url(_) | Condition::Kubelet(_) | Condition::Node(_) => of_kubelet(),
             Condition::ApiAnswers(_) | Condition::SelfHostedApi(_) => {

@@ -89,7 +89,6 @@ impl Answers {
                 started(pod, &self.containers)?;
                 pod.health.as_ref().map_or_else(|| self.api.ready.clone(), |url| said(&self.urls, url))
             }
-            Condition::Started(pod) => started(pod, &self.containers),
             Condition::Kubelet(spec) => {
                 self.kubelet.clone()?;
                 said(&self.urls, &spec.health)
