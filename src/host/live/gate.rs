@@ -15,7 +15,7 @@ use crate::host::rollout::Runtime;
 use crate::host::{ApplyError, Tell};
 use crate::resource::{Condition, GateSpec, Id, StaticPodSpec};
 
-/// How long to wait between two questions, at least and at most: a fiftieth of how long it has taken so far. Asking takes
+/// How long to wait between two questions, at least and at most: a hundredth of how long it has taken so far. Asking takes
 /// processor time from what is being waited for.
 const PAUSE: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(500)];
 
@@ -149,7 +149,7 @@ impl Live {
             if tell(&why).is_break() {
                 return Err(ApplyError::new("see", &id.0, why));
             }
-            std::thread::sleep((begun.elapsed() / 50).clamp(PAUSE[0], PAUSE[1]));
+            std::thread::sleep((begun.elapsed() / 100).clamp(PAUSE[0], PAUSE[1]));
         }
     }
 
