@@ -53,6 +53,9 @@ pub trait Host: Sync {
         self.observe(part)
     }
 
+    /// Units are to be started once what they need is there. What that takes in any case is done meanwhile.
+    fn prepare_units(&self) {}
+
     /// Makes one resource what its verdict says, atomically. It is durable once [`Host::settle`] has returned. What it waits for
     /// meanwhile is told, in a few words.
     ///

@@ -38,6 +38,10 @@ use crate::resource::{Condition, Desired, FileSpec, Id, ImageSpec, Resource, Spe
 use crate::verdict::Verdict;
 use crate::{diff, rollout};
 
+/// For how long systemd is believed to know its unit files. To read them takes it longer than anything else that a start of the kubelet
+/// takes, and it can do that while the kubelet's keys are made.
+const RELOADED: Duration = Duration::from_secs(2);
+
 /// A host on which things run.
 pub struct Live {
     local: Local<Disk>,
@@ -51,6 +55,8 @@ pub struct Live {
     pulls: Pulls,
     /// When the kubelet was started anew so that it tries again what it has backed off from, and so that it registers its Node.
     nudged: [Mutex<Option<Instant>>; 2],
+    /// When systemd last read its unit files ahead of a start.
+    reloaded: Mutex<Option<Instant>>,
     /// Since when components are waited for that were changed.
     begun: Begun,
     /// Who is told of changes.
@@ -106,6 +112,7 @@ impl Live {
             await_addons,
             pulls: Pulls::default(),
             nudged: Default::default(),
+            reloaded: Mutex::default(),
             begun: Begun::default(),
             listener: None,
             runtime,
@@ -200,7 +207,11 @@ impl Live {
         if let Seen::Unit(UnitSeen { enabled: Err(_), .. }) = seen {
             self.systemd.enable(&spec.name).map_err(failed("enable"))?;
         }
-        self.systemd.reload().map_err(failed("reload the units of systemd for"))?;
+        let mut reloaded = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if reloaded.take().is_none_or(|at| at.elapsed() > RELOADED) {
+            self.systemd.reload().map_err(failed("reload the units of systemd for"))?;
+        }
+        drop(reloaded);
         self.systemd.restart(&spec.name).map_err(failed("start"))
     }
 
@@ -354,6 +365,12 @@ impl Host for Live {
 
     fn observe_part(&self, part: &Desired) -> Observed {
         self.observe_with(part, false)
+    }
+
+    fn prepare_units(&self) {
+        let mut reloaded = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who starts a unit tries again, and says what is wrong.
+        *reloaded = self.systemd.reload().ok().map(|()| Instant::now());
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
