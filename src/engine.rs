@@ -310,7 +310,10 @@ pub fn reconcile_with<H: Host + ?Sized>(
         }
         // What could not be said before the steps were done is looked at alone: another look at everything is for the end.
         if all && report.failed.is_empty() && pass.plan.settled() && !pass.plan.waiting.is_empty() {
-            next = Scope::Beyond(pass.desired.resources.into_iter().map(|resource| resource.id).collect());
+            let put_off: BTreeSet<Id> =
+                outcome.put_off.iter().map(|index| pass.plan.steps[*index].id.clone()).collect();
+            let known = pass.desired.resources.into_iter().map(|resource| resource.id);
+            next = Scope::Beyond(known.filter(|id| !put_off.contains(id)).collect());
         }
     }
 }

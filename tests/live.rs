@@ -29,6 +29,16 @@ fn a_bare_machine_comes_up_in_one_run_and_the_next_does_nothing() {
 }
 
 #[test]
+fn what_others_wait_for_is_made_before_what_nobody_needs_is_waited_for() {
+    let machine = Machine::bare();
+    let run =
+        Run::new(&machine, Fault::Until("gate:kube-apiserver", "/cluster/kube-public/ConfigMap.cluster-info.yaml"));
+    let report = engine::reconcile(&run, &cluster(SMALL), None, 4, &|_| {}).unwrap();
+    assert!(report.converged(), "{report:#?}");
+    assert!(run.waited.load(Ordering::SeqCst) < 1000, "it was waited for while there was something to do");
+}
+
+#[test]
 fn a_plan_for_a_bare_machine_shows_its_objects_before_there_is_an_api_server() {
     let machine = Machine::bare();
     let pass = engine::look(&Run::new(&machine, Fault::None), &cluster(SMALL), None).unwrap();

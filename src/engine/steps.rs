@@ -29,6 +29,8 @@ pub(super) struct Outcome {
     pub(super) failed: Vec<Failed>,
     /// Some were not begun, or made way.
     pub(super) interrupted: bool,
+    /// Those that wait for what may as well be waited for once more is known.
+    pub(super) put_off: Vec<usize>,
 }
 
 /// Where the steps of a pass stand.
@@ -38,6 +40,8 @@ struct Queue {
     /// Steps that wait, with how many of their needs are not there yet.
     waits: BTreeMap<usize, usize>,
     running: usize,
+    /// How many of those that run are put off once all others have ended.
+    running_last: usize,
     /// Who waits for a step.
     idle: usize,
     /// How many of those that run make keys that take long, and how many may: as many as there are processors to make them.
@@ -109,6 +113,8 @@ struct Work<'a, H: ?Sized> {
     resources: BTreeMap<&'a Id, &'a Resource>,
     followers: BTreeMap<usize, Vec<usize>>,
     chains: Vec<usize>,
+    /// What only waits, and what no other step needs, where something cannot be said before the others are done: that is made first.
+    last: BTreeSet<usize>,
     in_vain: &'a BTreeMap<Id, String>,
     run: &'a Run<'a>,
     queue: Mutex<Queue>,
@@ -131,6 +137,11 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 followers.entry(need).or_default().push(index);
             }
         }
+        let is_last = |(index, step): (usize, &Step)| {
+            (step.action == Action::Wait && !followers.contains_key(&index)).then_some(index)
+        };
+        let more = !pass.plan.waiting.is_empty() && pass.plan.settled() && pass.plan.changes().next().is_some();
+        let last = pass.plan.steps.iter().enumerate().filter(|_| more).filter_map(is_last).collect();
         let lengths: Vec<usize> = pass.plan.steps.iter().map(|step| length(step, resources[&step.id])).collect();
         let chains = chains(&followers, &lengths);
         let ready = waits.iter().filter(|(_, needs)| **needs == 0).map(|(index, _)| (Reverse(chains[*index]), *index));
@@ -138,13 +149,14 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             ready: ready.collect(),
             waits,
             running: 0,
+            running_last: 0,
             idle: 0,
             making_keys: 0,
             making_keys_max: processors(),
             outcome: Outcome::default(),
         };
         let (queue, changed) = (Mutex::new(queue), Condvar::new());
-        Self { host, pass, resources, followers, chains, in_vain, run, queue, changed }
+        Self { host, pass, resources, followers, chains, last, in_vain, run, queue, changed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -160,21 +172,25 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 Some(Ok(seen)) => seen,
                 _ => &Seen::Absent,
             };
-            let broken = AtomicBool::new(false);
+            let (broken, put_off) = (AtomicBool::new(false), AtomicBool::new(false));
             let waits = |what: &str| {
                 (self.run.tell)(Event::Waits(step, what));
-                if !(self.run.stop)() && !(self.run.make_way)() {
+                if (self.run.stop)() || (self.run.make_way)() {
+                    broken.store(true, Ordering::Relaxed);
+                } else if self.is_put_off(index) {
+                    put_off.store(true, Ordering::Relaxed);
+                } else {
                     return ControlFlow::Continue(());
                 }
-                broken.store(true, Ordering::Relaxed);
                 ControlFlow::Break(())
             };
             let result = match self.in_vain.get(&step.id) {
                 Some(reason) => Err(ApplyError::new("see", &step.id.0, reason.clone())),
                 None => self.host.apply(&self.resource(step), seen, &step.verdict, &waits),
             };
-            if broken.into_inner() && result.is_err() {
-                self.interrupt(index);
+            let (broken, put_off) = (broken.into_inner(), put_off.into_inner());
+            if (broken || put_off) && result.is_err() {
+                self.interrupt(index, !broken);
                 continue;
             }
             (self.run.tell)(Event::Ended(step, result.as_ref().err()));
@@ -199,6 +215,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 queue.ready.clear();
             }
             if let Some(index) = queue.take(|index| self.makes_keys(index)) {
+                queue.running_last += usize::from(self.last.contains(&index));
                 return Some(index);
             }
             if queue.running == 0 {
@@ -223,17 +240,33 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
         algorithm.is_rsa()
     }
 
-    /// A step that waited has made way: it is neither done nor has it failed.
-    fn interrupt(&self, index: usize) {
+    /// A step that waits is all that is left to do, but for others like it, and nothing has failed.
+    fn is_put_off(&self, index: usize) -> bool {
+        if !self.last.contains(&index) {
+            return false;
+        }
+        let queue = self.lock();
+        let others =
+            queue.running > queue.running_last || queue.ready.iter().any(|(_, index)| !self.last.contains(index));
+        !others && queue.outcome.failed.is_empty()
+    }
+
+    /// A step that waited has made way, or is put off: it is neither done nor has it failed.
+    fn interrupt(&self, index: usize, put_off: bool) {
         let mut queue = self.lock();
         self.leave(&mut queue, index);
-        queue.outcome.interrupted = true;
+        if put_off {
+            queue.outcome.put_off.push(index);
+        } else {
+            queue.outcome.interrupted = true;
+        }
         self.changed.notify_all();
     }
 
     /// A step runs no more.
     fn leave(&self, queue: &mut Queue, index: usize) {
         queue.running -= 1;
+        queue.running_last -= usize::from(self.last.contains(&index));
         queue.making_keys -= usize::from(self.makes_keys(index));
     }
 

@@ -434,6 +434,8 @@ pub enum Fault<'a> {
     From(usize),
     On(&'a str),
     Lost(&'a str),
+    /// This gate opens once an object is there, or after very many questions.
+    Until(&'a str, &'a str),
 }
 
 /// A run on a machine.
@@ -459,6 +461,10 @@ impl<'a> Run<'a> {
 
     fn is_sick(&self, resource: &Resource) -> bool {
         matches!(self.fault, Fault::On(id) if id == resource.id.0)
+    }
+
+    fn is_there(&self, object: &str) -> bool {
+        self.machine.files.read(object).unwrap().is_some()
     }
 
     /// A run that began with a configuration that had been in force before.
@@ -534,7 +540,13 @@ impl Host for Run<'_> {
                 lock(&self.machine.hosted).remove("kube-apiserver");
                 false
             }
-            Fault::Lost(_) | Fault::None => false,
+            Fault::Until(gate, object) if gate == resource.id.0 && !self.is_there(object) => {
+                while self.waited.fetch_add(1, Ordering::SeqCst) < 1000 && tell("not yet").is_continue() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                true
+            }
+            Fault::Until(..) | Fault::Lost(_) | Fault::None => false,
         };
         if fails {
             self.waited.fetch_add(1, Ordering::SeqCst);

@@ -5,7 +5,7 @@ use crate::desired::{apiserver, controller_manager, running, static_pod};
 use crate::facts::Facts;
 use crate::resource::{Condition, Desired, GateSpec, Id, Resource, SelfHostedSpec, Spec, StaticPodSpec, Want};
 
-use super::{HOST_IP, STEADY, component, name};
+use super::{COMPONENTS, HOST_IP, STEADY, component, name};
 
 /// The components that are wanted in Pods of `DaemonSet`s, each with its `DaemonSet`'s id.
 #[must_use]
@@ -51,8 +51,14 @@ pub fn gates(
         let spec = Spec::Gate(GateSpec { condition, timeout, on_demand: false });
         Resource::present(Id::gate(name), phase, vec![object.clone()], spec)
     };
+    // Who makes Pods, and who gives them to nodes.
+    let makers = pods.iter().filter(|(_, pod)| pod.component != apiserver::NAME && COMPONENTS.contains(&pod.component));
+    let makers: Vec<Id> = makers.map(|(_, pod)| Id::gate(pod.component)).collect();
     let begins = hosted.iter().map(|(object, spec)| {
-        gate(&name(spec.pod.component), spec.pod.component, object, Condition::SelfHosted(spec.clone()))
+        let condition = Condition::SelfHosted(spec.clone());
+        let mut begins = gate(&name(spec.pod.component), spec.pod.component, object, condition);
+        begins.needs.extend(makers.iter().cloned());
+        begins
     });
     let ending = |(_, pod): &(Id, StaticPodSpec)| {
         let back =
