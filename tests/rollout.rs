@@ -199,6 +199,25 @@ fn a_rollout_that_is_killed_or_loses_its_power_at_any_moment_is_carried_on_by_th
     }
 }
 
+#[test]
+fn a_manifest_of_another_pod_is_not_taken_for_what_ran_before() {
+    let (whole, _) = up(&cluster(SMALL));
+    let path = "/etc/kubernetes/manifests/kube-scheduler.yaml";
+    let edited = manifest(&whole, "kube-scheduler").replace("namespace: kube-system", "namespace: kube-sistem");
+    let (_, mode) = whole.files.read(path).unwrap().unwrap();
+    planekeeper::host::files::Writer::new(common::View(&whole.files)).write(path, edited.as_bytes(), mode).unwrap();
+    for effects in 0.. {
+        let machine = whole.copy();
+        let killed = machine.killed_after(effects, || drop(reconcile(&machine, &cluster(SMALL))));
+        assert_eq!(record(&machine, "kube-scheduler"), None, "after {effects} effects");
+        if !killed {
+            assert!(effects > 1 && manifest(&machine, "kube-scheduler") != edited, "after {effects} effects");
+            break;
+        }
+        assert!(effects < EFFECTS_MAX, "there is no end");
+    }
+}
+
 /// Writes a file anew, with the same content.
 fn touch(machine: &Machine, path: &str) {
     let (bytes, mode) = machine.files.read(path).unwrap().unwrap();

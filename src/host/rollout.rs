@@ -397,7 +397,10 @@ fn same(one: &str, other: &str) -> bool {
     one == other || yaml::parse(one).is_ok_and(|one| yaml::parse(other).is_ok_and(|other| one == other))
 }
 
-/// The Pod of another manifest of the same component.
+/// The Pod of another manifest of the same component; `None` where the manifest is one of another Pod, which ran as nobody knows what.
 fn old_pod(new: &StaticPodSpec, manifest: &str) -> Option<StaticPodSpec> {
-    pod(new.component, new.pod.clone(), &yaml::parse(manifest).ok()?)
+    let manifest = yaml::parse(manifest).ok()?;
+    let metadata = &manifest["metadata"];
+    let same = metadata["name"] == new.component && metadata["namespace"] == "kube-system";
+    same.then(|| pod(new.component, new.pod.clone(), &manifest)).flatten()
 }
