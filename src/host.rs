@@ -53,7 +53,7 @@ pub trait Host: Sync {
         self.observe(part)
     }
 
-    /// Units are to be started once what they need is there. What that takes in any case is done meanwhile.
+    /// Units are to be started in this pass, once what they need is there. What that takes in any case is begun, and not waited for.
     fn prepare_units(&self) {}
 
     /// Makes one resource what its verdict says, atomically. It is durable once [`Host::settle`] has returned. What it waits for

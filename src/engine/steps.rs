@@ -70,10 +70,10 @@ pub(super) fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<
     let waiting = pass.plan.steps.len() - pass.plan.changes().count();
     let workers = if run.workers == 1 { 1 } else { (run.workers + waiting).min(pass.plan.steps.len()) };
     let is_unit = |step: &Step| matches!(work.resources[&step.id].want, Want::Present(Spec::Unit(_)));
+    if pass.plan.steps.iter().any(is_unit) {
+        host.prepare_units();
+    }
     std::thread::scope(|scope| {
-        if pass.plan.steps.iter().any(is_unit) {
-            scope.spawn(|| host.prepare_units());
-        }
         for _ in 1..workers {
             scope.spawn(|| work.run());
         }

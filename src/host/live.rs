@@ -9,6 +9,7 @@ mod self_hosted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -46,7 +47,7 @@ const RELOADED: Duration = Duration::from_secs(2);
 pub struct Live {
     local: Local<Disk>,
     cri: Cri,
-    systemd: Systemd,
+    systemd: Arc<Systemd>,
     /// The client of the API server, and the kubeconfigs that it was made of: there are none before the first pass.
     api: Mutex<Option<(Credentials, Arc<Api>)>>,
     setting: Reach,
@@ -55,8 +56,8 @@ pub struct Live {
     pulls: Pulls,
     /// When the kubelet was started anew so that it tries again what it has backed off from, and so that it registers its Node.
     nudged: [Mutex<Option<Instant>>; 2],
-    /// When systemd last read its unit files ahead of a start.
-    reloaded: Mutex<Option<Instant>>,
+    /// systemd reads its unit files ahead of the steps of this pass. It ends with when it had.
+    reload: Mutex<Option<JoinHandle<Option<Instant>>>>,
     /// Since when components are waited for that were changed.
     begun: Begun,
     /// Who is told of changes.
@@ -106,13 +107,13 @@ impl Live {
         Ok(Self {
             local: Local::new(files, machine),
             cri: Cri::new(&cluster.node.cri_socket, runtime.handle().clone()),
-            systemd: Systemd::new(runtime.handle().clone()),
+            systemd: Arc::new(Systemd::new(runtime.handle().clone())),
             api: Mutex::default(),
             setting,
             await_addons,
             pulls: Pulls::default(),
             nudged: Default::default(),
-            reloaded: Mutex::default(),
+            reload: Mutex::default(),
             begun: Begun::default(),
             listener: None,
             runtime,
@@ -207,11 +208,11 @@ impl Live {
         if let Seen::Unit(UnitSeen { enabled: Err(_), .. }) = seen {
             self.systemd.enable(&spec.name).map_err(failed("enable"))?;
         }
-        let mut reloaded = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if reloaded.take().is_none_or(|at| at.elapsed() > RELOADED) {
+        let ahead = self.reload.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reloaded = ahead.and_then(|ahead| ahead.join().ok().flatten());
+        if reloaded.is_none_or(|at| at.elapsed() > RELOADED) {
             self.systemd.reload().map_err(failed("reload the units of systemd for"))?;
         }
-        drop(reloaded);
         self.systemd.restart(&spec.name).map_err(failed("start"))
     }
 
@@ -368,9 +369,11 @@ impl Host for Live {
     }
 
     fn prepare_units(&self) {
-        let mut reloaded = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let systemd = Arc::clone(&self.systemd);
         // Who starts a unit tries again, and says what is wrong.
-        *reloaded = self.systemd.reload().ok().map(|()| Instant::now());
+        let reload = move || systemd.reload().ok().map(|()| Instant::now());
+        let begun = std::thread::Builder::new().name("units".to_owned()).spawn(reload);
+        *self.reload.lock().unwrap_or_else(PoisonError::into_inner) = begun.ok();
     }
 
     fn apply(&self, resource: &Resource, seen: &Seen, verdict: &Verdict, tell: Tell<'_>) -> Result<(), ApplyError> {
