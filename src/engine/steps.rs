@@ -39,9 +39,7 @@ struct Queue {
     ready: BTreeSet<(Reverse<usize>, usize)>,
     /// Steps that wait, with how many of their needs are not there yet.
     waits: BTreeMap<usize, usize>,
-    running: usize,
-    /// How many of those that run are put off once all others have ended.
-    running_last: usize,
+    running: BTreeSet<usize>,
     /// Who waits for a step.
     idle: usize,
     /// How many of those that run make keys that take long, and how many may: as many as there are processors to make them.
@@ -57,7 +55,7 @@ impl Queue {
         let full = self.making_keys >= self.making_keys_max;
         let next = self.ready.iter().find(|(_, index)| !(full && makes_keys(*index))).copied()?;
         self.ready.remove(&next);
-        self.running += 1;
+        self.running.insert(next.1);
         self.making_keys += usize::from(makes_keys(next.1));
         Some(next.1)
     }
@@ -148,8 +146,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
         let queue = Queue {
             ready: ready.collect(),
             waits,
-            running: 0,
-            running_last: 0,
+            running: BTreeSet::new(),
             idle: 0,
             making_keys: 0,
             making_keys_max: processors(),
@@ -215,10 +212,9 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 queue.ready.clear();
             }
             if let Some(index) = queue.take(|index| self.makes_keys(index)) {
-                queue.running_last += usize::from(self.last.contains(&index));
                 return Some(index);
             }
-            if queue.running == 0 {
+            if queue.running.is_empty() {
                 // Nothing comes any more: those who sleep are to know, also where what was ready is not begun.
                 self.changed.notify_all();
                 return None;
@@ -246,9 +242,8 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
             return false;
         }
         let queue = self.lock();
-        let others =
-            queue.running > queue.running_last || queue.ready.iter().any(|(_, index)| !self.last.contains(index));
-        !others && queue.outcome.failed.is_empty()
+        let mut left = queue.running.iter().chain(queue.ready.iter().map(|(_, index)| index));
+        queue.outcome.failed.is_empty() && left.all(|index| self.last.contains(index))
     }
 
     /// A step that waited has made way, or is put off: it is neither done nor has it failed.
@@ -265,8 +260,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
 
     /// A step runs no more.
     fn leave(&self, queue: &mut Queue, index: usize) {
-        queue.running -= 1;
-        queue.running_last -= usize::from(self.last.contains(&index));
+        queue.running.remove(&index);
         queue.making_keys -= usize::from(self.makes_keys(index));
     }
 
