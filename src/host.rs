@@ -137,6 +137,12 @@ impl ApplyError {
         chain(&*self.source)
     }
 
+    /// What the step was to change is changed, and only what comes of it is not known yet.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.source.is::<MadeWay>()
+    }
+
     /// The host is no longer as it was when the step was planned: another look is due. A change of an object begins once the API server
     /// answers; where nobody listens any more, it has gone since.
     #[must_use]
@@ -144,6 +150,11 @@ impl ApplyError {
         self.source.is::<Overtaken>() || self.source.downcast_ref().is_some_and(ApiError::is_gone)
     }
 }
+
+/// A change was made. What comes of it was no longer waited for, since something else is to be done first: the next look tells.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MadeWay(pub String);
 
 /// What was waited for does not come, since the host is no longer as it was when that was planned: another look is due.
 #[derive(Debug, thiserror::Error)]

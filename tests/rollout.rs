@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::sync::Mutex;
+
 use common::machine::{BAD, Fault, Machine, Run, up};
 use common::{SMALL, cluster};
 use planekeeper::cluster::Cluster;
-use planekeeper::engine::{self, Report};
+use planekeeper::engine::{self, Event, Report};
 use planekeeper::host::files::FileSystem;
+use planekeeper::host::rollout::Runtime;
 use planekeeper::plan::Action;
 use planekeeper::resource::Id;
 use planekeeper::rollout::{self, COMPONENTS, Record};
@@ -32,6 +35,20 @@ fn with_flag(value: &str, components: &[&str]) -> Cluster {
 
 fn reconcile(machine: &Machine, cluster: &Cluster) -> Report {
     Run::new(machine, Fault::None).reconcile_from(cluster, Some(&common::cluster(SMALL)))
+}
+
+/// A run for which something else is due as soon as it waits.
+fn reconcile_making_way(machine: &Machine, wanted: &Cluster) -> (Report, Vec<String>) {
+    let told = Mutex::new(Vec::new());
+    let tell = |event: Event<'_>| {
+        if let Event::Ended(step, None) = event {
+            told.lock().unwrap().push(step.id.0.clone());
+        }
+    };
+    let run = engine::Run { make_way: &|| true, ..engine::Run::new(1, &tell) };
+    let before = cluster(SMALL);
+    let report = engine::reconcile_with(&Run::new(machine, Fault::None), wanted, Some(&before), None, &run).unwrap();
+    (report, told.into_inner().unwrap())
 }
 
 fn manifest(machine: &Machine, component: &str) -> String {
@@ -197,6 +214,56 @@ fn a_rollout_that_is_killed_or_loses_its_power_at_any_moment_is_carried_on_by_th
             assert!(effects > 10, "{effects} effects: nothing was killed");
         }
     }
+}
+
+#[test]
+fn a_change_that_makes_way_is_told_once_and_seen_through_by_the_next_run() {
+    let (machine, _) = up(&cluster(SMALL));
+    machine.slow.lock().unwrap().insert("kube-controller-manager");
+    let wanted = with_flag("2", &["kube-controller-manager", "kube-scheduler"]);
+    let (first, told) = reconcile_making_way(&machine, &wanted);
+    assert_eq!(told, ["file:/etc/kubernetes/manifests/kube-controller-manager.yaml"]);
+    assert_eq!(first.done.iter().map(|step| step.id.0.clone()).collect::<Vec<_>>(), told);
+    assert!(first.interrupted && first.failed.is_empty(), "{first:#?}");
+    assert!(!machine.runs_with("kube-scheduler", GOOD), "it is not known yet whether the first change works");
+    machine.slow.lock().unwrap().clear();
+    let next = reconcile(&machine, &wanted);
+    assert!(next.converged() && machine.runs_with("kube-scheduler", GOOD), "{next:#?}");
+    assert!(next.done.iter().all(|step| step.id.0 != told[0]), "it is made twice: {:#?}", next.done);
+    assert_eq!(record(&machine, "kube-controller-manager"), None);
+    assert_eq!(machine.stopped(), ["kube-controller-manager", "kube-scheduler"]);
+}
+
+#[test]
+fn a_restart_that_makes_way_is_told_and_not_made_again() {
+    let (machine, _) = up(&cluster(SMALL));
+    machine.slow.lock().unwrap().insert("kube-scheduler");
+    machine.wait(1);
+    touch(&machine, "/etc/kubernetes/scheduler.conf");
+    let (first, told) = reconcile_making_way(&machine, &cluster(SMALL));
+    assert_eq!((told.as_slice(), first.interrupted), (&["pod:kube-scheduler".to_owned()][..], true), "{first:#?}");
+    machine.slow.lock().unwrap().clear();
+    assert!(reconcile(&machine, &cluster(SMALL)).converged());
+    assert_eq!(machine.stopped(), ["kube-scheduler"]);
+}
+
+#[test]
+fn while_what_ran_before_comes_back_something_else_may_be_done() {
+    let (machine, _) = up(&cluster(SMALL));
+    let before = manifest(&machine, "kube-scheduler");
+    machine.slow.lock().unwrap().insert("kube-scheduler");
+    let bad = with_flag("bad", &["kube-scheduler"]);
+    let seconds = machine.now();
+    let mut runs = 0;
+    while record(&machine, "kube-scheduler").is_none_or(|record| record.failed.is_none()) {
+        let (report, _) = reconcile_making_way(&machine, &bad);
+        assert!(report.interrupted, "{report:#?}");
+        runs += 1;
+        assert!(runs < 10, "it is not given up");
+    }
+    assert!(machine.now() - seconds < 60, "it was waited for: {} s", machine.now() - seconds);
+    assert_eq!(manifest(&machine, "kube-scheduler"), before);
+    assert!(is_given_up(&reconcile(&machine, &bad), "kube-scheduler"));
 }
 
 #[test]

@@ -186,8 +186,11 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 None => self.host.apply(&self.resource(step), seen, &step.verdict, &waits),
             };
             let (broken, put_off) = (broken.into_inner(), put_off.into_inner());
-            if (broken || put_off) && result.is_err() {
-                self.interrupt(index, !broken);
+            if let Some(error) = result.as_ref().err().filter(|_| broken || put_off) {
+                if error.is_made() {
+                    (self.run.tell)(Event::Ended(step, None));
+                }
+                self.interrupt(index, error.is_made(), !broken);
                 continue;
             }
             (self.run.tell)(Event::Ended(step, result.as_ref().err()));
@@ -246,10 +249,14 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
         queue.outcome.failed.is_empty() && left.all(|index| self.last.contains(index))
     }
 
-    /// A step that waited has made way, or is put off: it is neither done nor has it failed.
-    fn interrupt(&self, index: usize, put_off: bool) {
+    /// A step that waited has made way, or is put off: it has not failed. Where it has `made` its change it is done, but what needs it
+    /// does not begin: nobody knows yet whether that works.
+    fn interrupt(&self, index: usize, made: bool, put_off: bool) {
         let mut queue = self.lock();
         self.leave(&mut queue, index);
+        if made {
+            queue.outcome.done.push(index);
+        }
         if put_off {
             queue.outcome.put_off.push(index);
         } else {

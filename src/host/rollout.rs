@@ -16,7 +16,7 @@ use crate::desired::{apiserver, etcd, self_hosting};
 use crate::diff::file::bytes;
 use crate::diff::static_pod::{LEASE, START};
 use crate::host::files::{FileSystem, NewFile, Writer};
-use crate::host::{ApplyError, Tell};
+use crate::host::{ApplyError, MadeWay, Tell};
 use crate::observed::Mode;
 use crate::resource::{FileSpec, PodGate, Rollout, RunningSpec, StaticPodSpec};
 use crate::rollout::{Record, hash, path};
@@ -151,7 +151,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             }
             runtime.hurry(&gate.pod, waited)?;
             if tell(&why).is_break() {
-                return Err(failed(why));
+                return Err(ApplyError::new("restart", component, MadeWay(why)));
             }
             runtime.pause(LOOK);
         }
@@ -172,10 +172,13 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// Carries on what a killed run began.
     fn carry_on(&self, gate: &PodGate, path: &str, tell: Tell<'_>) -> Result<(), ApplyError> {
         let component = gate.pod.component;
+        let failed = |why: String| ApplyError::new("roll out", component, why);
         let Some(record) = self.record(component)?.filter(|record| record.failed.is_none()) else { return Ok(()) };
         match self.read(path)? {
             Some((text, mode)) if hash(&text) == record.manifest => {
-                self.see_through(&Manifest { path, text: &text, mode }, gate, tell)
+                let seen = self.see_through(&Manifest { path, text: &text, mode }, gate, tell);
+                // That the manifest is there was told by who put it there.
+                seen.map_err(|error| if error.is_made() { failed(error.reason()) } else { error })
             }
             // It had not begun, or something else has come in its place.
             _ => self.forget(component),
@@ -197,17 +200,23 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             let crashes = found.is_ok_and(|container| !container.runs && container.restarts + 1 >= ENDS_MAX);
             if waited >= gate.timeout || crashes {
                 self.lock().remove(component);
-                return Err(self.give_up(new, gate, waited, &why));
+                return Err(self.give_up(new, gate, waited, (&why, tell)));
             }
             if tell(&why).is_break() {
-                return Err(ApplyError::new("roll out", component, why));
+                return Err(ApplyError::new("roll out", component, MadeWay(why)));
             }
             runtime.pause(LOOK);
         }
     }
 
     /// Puts back what ran before, and says why. That is remembered first, so that a run that is killed now is not followed by another attempt.
-    fn give_up(&self, new: &Manifest<'_>, gate: &PodGate, waited: Duration, why: &str) -> ApplyError {
+    fn give_up(
+        &self,
+        new: &Manifest<'_>,
+        gate: &PodGate,
+        waited: Duration,
+        (why, tell): (&str, Tell<'_>),
+    ) -> ApplyError {
         let (component, runtime) = (gate.pod.component, self.runtime);
         let said = format!("{component} did not become healthy: {}", runtime.diagnose(gate, waited, why));
         let failed = |more: &str| ApplyError::new("roll out", component, format!("{said}: {more}"));
@@ -238,6 +247,9 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
                     component,
                     format!("{restored}, which is not healthy either: {why}"),
                 );
+            }
+            if tell(&why).is_break() {
+                break;
             }
             runtime.pause(LOOK);
         }

@@ -40,6 +40,8 @@ pub struct Machine {
     /// The kubelet has not heard of the API server's Pods since it started: what was taken away is still there for it.
     pub deaf: Mutex<bool>,
     running: Mutex<Running>,
+    /// Components that take long until they do something after they have started.
+    pub slow: Mutex<BTreeSet<&'static str>>,
     /// The containers of components that run in Pods of their `DaemonSet`s.
     pub hosted: Mutex<BTreeMap<&'static str, Container>>,
     /// Why its clock may be wrong.
@@ -87,6 +89,7 @@ impl Machine {
             crashes: false,
             deaf: Mutex::new(false),
             running: Mutex::new(running),
+            slow: Mutex::default(),
             hosted: Mutex::default(),
             doubt: Mutex::default(),
             fuse: AtomicUsize::new(usize::MAX),
@@ -102,6 +105,7 @@ impl Machine {
             crashes: self.crashes,
             deaf: Mutex::new(*lock(&self.deaf)),
             running: Mutex::new(lock(&self.running).clone()),
+            slow: Mutex::new(lock(&self.slow).clone()),
             hosted: Mutex::new(lock(&self.hosted).clone()),
             doubt: Mutex::default(),
             fuse: AtomicUsize::new(usize::MAX),
@@ -379,7 +383,7 @@ impl Runtime for Machine {
     }
 
     fn leads(&self, pod: &StaticPodSpec, _since: i64) -> Result<(), String> {
-        let hung = lock(&self.running).hung.contains(pod.component);
+        let hung = lock(&self.running).hung.contains(pod.component) || lock(&self.slow).contains(pod.component);
         if hung { Err("nobody renews its Lease".to_owned()) } else { Ok(()) }
     }
 
