@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Etcd, Location, Version};
 use crate::desired::{arguments, pki, self_hosting, static_pod};
 use crate::observed::{Observed, Seen};
-use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Spec, Want};
+use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Resource, Spec, Want};
+use crate::verdict::Verdict;
 use crate::yaml;
 
 /// A change that is refused.
@@ -131,6 +132,27 @@ fn changed(
         after,
         reason: fixed.reason,
     })
+}
+
+/// A CA, or a key that signs tokens, that the host had when it was last as wanted is never made anew, whatever else is gone with it:
+/// everything that trusts it would be locked out.
+#[must_use]
+pub fn kept(resource: &Resource, verdict: Verdict, before: &BTreeMap<&Id, &Resource>) -> Verdict {
+    let (file, key) = match &resource.want {
+        Want::Present(Spec::Certificate(spec)) if matches!(spec.issuer, Issuer::SelfSigned { .. }) => {
+            (&spec.certificate, &spec.key)
+        }
+        Want::Present(Spec::KeyPair(spec)) => (&spec.public, &spec.private),
+        _ => return verdict,
+    };
+    if verdict != Verdict::Create || !before.contains_key(&resource.id) {
+        return verdict;
+    }
+    Verdict::Refuse(format!(
+        "{file} and {key} are not both there any more, and this host had them when it was last as its configuration wants it: others would \
+         lock out everything that trusts these; restore both from a backup or from another control plane node, or take the host back to \
+         bare with planekeeper reset"
+    ))
 }
 
 /// A control plane that was there before planekeeper, whose certificates all come from another CA than the one that lies where the

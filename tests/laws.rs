@@ -289,6 +289,23 @@ fn law_6_no_second_ca_is_made_where_the_first_is_gone() {
         assert!(!report.left.refused.is_empty(), "{ca}: {report:#?}");
         assert_eq!(files.read(ca).unwrap(), None, "{ca} was made anew");
     }
+    let keys = ["ca.crt", "ca.key", "front-proxy-ca.key", "etcd/ca.crt", "etcd/ca.key", "sa.key", "sa.pub"];
+    for gone in [
+        "/etc/kubernetes/",
+        "/etc/kubernetes/pki/",
+        "/etc/kubernetes/pki/etcd/",
+        "/etc/kubernetes/pki/front-proxy",
+        "/",
+    ] {
+        let files = healthy.snapshot();
+        let below: Vec<String> = files.touched().into_keys().filter(|path| path.starts_with(gone)).collect();
+        let lost: Vec<&String> = below.iter().filter(|path| files.remove_file(path).is_ok()).collect();
+        let report = reconcile(View(&files), &cluster, Some(&cluster));
+        assert!(!lost.is_empty() && !report.left.refused.is_empty(), "{gone}: {report:#?}");
+        for key in keys.map(|key| format!("/etc/kubernetes/pki/{key}")) {
+            assert!(!lost.contains(&&key) || files.read(&key).unwrap().is_none(), "{key} was made anew without {gone}");
+        }
+    }
     let files = healthy.snapshot();
     files.remove_file("/etc/kubernetes/pki/sa.key").unwrap();
     files.remove_file("/etc/kubernetes/pki/sa.pub").unwrap();
