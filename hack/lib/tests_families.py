@@ -219,13 +219,16 @@ def ipv6(test):
 
 def at_home(test, node):
     """What planekeeper has on the loopback interface, and reaches there."""
-    with test.check("a watch is seen at ::1, and reset takes the host back to bare"):
+    with test.check("a watch is seen at ::1, and reset takes the host back to bare once nobody watches it"):
         path = node.path(CONFIGURATION)
         path.write_text(path.read_text() + STATUS)
         tests_watch.start(node)
         listeners = ("ss", "-Hltn", "sport", "=", ":10264")
         node.wait_for("the status at ::1", lambda: "[::1]:10264" not in (found := node.do(*listeners).stdout) and (found or "nobody listens"))
         said(node.do("planekeeper", "status", "--wait").stdout, "CONVERGED")
+        refused = node.run(["planekeeper", "reset", "--force"])
+        expect(refused.returncode == 75 and "systemctl disable --now planekeeper" in refused.stderr, f"not refused: {refused}")
+        said(node.do("planekeeper", "status").stdout, "CONVERGED")
         node.do("systemctl", "stop", "planekeeper")
         node.do("planekeeper", "reset", "--force")
         left = [path for path in tests_reset.GONE if tests_reset.holds_files(node.path(path))]
