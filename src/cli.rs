@@ -59,8 +59,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Command::Preflight(ignoring) => preflight::preflight(config, ignoring, format),
         Command::Status(arguments) => status::status(arguments, format),
-        Command::Pause(arguments) => status::pause(arguments),
-        Command::Resume(place) => status::resume(place),
+        Command::Pause(arguments) => status::pause(arguments, format),
+        Command::Resume(place) => status::resume(place, format),
         Command::Config(ConfigCommand::Print) => configuration::print(config, format),
         Command::Config(ConfigCommand::Validate) => configuration::validate(config, format),
         Command::Config(ConfigCommand::Migrate) => configuration::migrate(config, format),

@@ -13,7 +13,7 @@ use planekeeper::diff::object;
 use planekeeper::host::api::{Access, Api};
 use planekeeper::host::connections::Connections;
 use planekeeper::host::probe::probe;
-use planekeeper::host::publish::Publisher;
+use planekeeper::host::publish::{Label, Publisher};
 use planekeeper::status::{self, Status};
 use planekeeper::verdict::Verdict;
 use planekeeper::yaml;
@@ -236,7 +236,10 @@ fn the_status_is_told(plane: &ControlPlane, api: &Api) {
     api.apply(&labelled, None).unwrap();
     publisher.tell(&well, &trouble);
     eventually("the trouble is told", || ready(&told()) == "False");
-    eventually("the label is read", || publisher.label().as_deref() == Some("true"));
+    eventually("the label is read", || publisher.label() == Label::Read(Some("true".to_owned())));
+    api.delete(&object).unwrap();
+    eventually("one that was deleted is told of again", || ready(&told()) == "False");
+    eventually("it has no label any more", || publisher.label() == Label::Read(None));
     let events = || api.get_text("/apis/events.k8s.io/v1/namespaces/default/events").unwrap();
     eventually("what happened is told", || {
         ["Repaired", "Drifted", "Contested", "ConfigurationRejected", "ComponentsUnhealthy"]

@@ -712,8 +712,10 @@ fn a_pause_is_written_with_its_reason_and_end_and_taken_back() {
     assert_eq!(prompt.run("pause").1, 64, "a pause has a reason");
     let (said, code) = prompt.run("pause --reason maintenance --for 2h");
     assert!(code == 0 && said.starts_with("This host is paused by ada since "), "{said}");
+    let (said, _) = prompt.run("pause --reason maintenance --for 2h --output json");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["pause"]["by"], "ada");
     let text = fs::read_to_string(prompt.0.path().join("host/var/lib/planekeeper/pause.json")).unwrap();
-    let pause = Pause::read(Some(&text), Moment(0)).unwrap();
+    let pause = Pause::read(&Ok(Some(text.into_bytes())), Moment(0)).unwrap();
     assert_eq!((pause.reason.as_str(), pause.by.as_str()), ("maintenance", "ada"));
     assert_eq!(pause.until.unwrap().since(pause.since), 7200);
     assert_eq!(prompt.run("resume").1, 0);
@@ -740,7 +742,7 @@ fn who_watches_is_asked_and_writes_down_only_what_is_new() {
         files.create_directory(folder).unwrap();
     }
     let owner = planekeeper::facts::Owner::default();
-    let shown = Shown::open(Files(&files), owner, program(), || NOW).unwrap();
+    let shown = Shown::open(Files(&files), owner, program(), || NOW);
     // Any port that is free, which is then the one that it keeps.
     shown.listen(Some("127.0.0.1:0".parse().unwrap()), runtime.handle()).unwrap();
     let address = shown.program().address.unwrap().parse().unwrap();
@@ -765,6 +767,6 @@ fn who_watches_is_asked_and_writes_down_only_what_is_new() {
     assert_eq!(shown.program().address, None);
 
     // The next process goes on from there.
-    let next = Shown::open(Files(&files), owner, program(), || NOW).unwrap();
+    let next = Shown::open(Files(&files), owner, program(), || NOW);
     assert_eq!(next.status().without_ages().resources, shown.status().resources);
 }

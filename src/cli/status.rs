@@ -84,7 +84,7 @@ fn find(place: &Place) -> Result<Option<Found>, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let Some(watcher) = holder(&root.join(WATCH_LOCK.trim_start_matches('/'))) else {
+    let Some(watcher) = watcher(root) else {
         return Ok(written.map(|status| Found { status, presence: Presence::Gone }));
     };
     let Some(status) = written else { return Ok(None) };
@@ -106,6 +106,21 @@ fn read(root: &Path, path: &str) -> Result<Option<String>, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::of_io("open", root, &error)),
     }
+}
+
+/// The pause that a file at a root describes.
+pub(super) fn paused(root: &Path, now: Moment) -> Option<Pause> {
+    let read = match Disk::open(root) {
+        Ok(disk) => disk.read(pause::PATH).map(|read| read.map(|(bytes, _)| bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    Pause::read(&read.map_err(|error| error.to_string()), now)
+}
+
+/// The process that watches the host at a root, where there is one.
+pub(super) fn watcher(root: &Path) -> Option<u32> {
+    holder(&root.join(WATCH_LOCK.trim_start_matches('/')))
 }
 
 /// The process that holds a lock, as the kernel lists it. To try the lock would be to hold it for a moment, and somebody else could fail
@@ -154,7 +169,7 @@ impl<'a> Run<'a> {
     /// Writes down how the host stands after the run, if that is anything new. Who watches the host does that itself. A status that
     /// cannot be written is worth a warning; the run did what it did.
     pub fn write_down(self, root: &Path, record: &str, report: &Report) {
-        if holder(&root.join(WATCH_LOCK.trim_start_matches('/'))).is_some() {
+        if watcher(root).is_some() {
             return;
         }
         if let Err(error) = self.try_write_down(root, record, report) {
@@ -167,7 +182,6 @@ impl<'a> Run<'a> {
         let program = shown::this_process(status::Mode::Reconcile, now);
         let disk = Disk::open(root).map_err(|error| error.to_string())?;
         let shown = Shown::open(disk, machine::owner(), program.clone(), machine::now);
-        let shown = shown.map_err(|error| error.to_string())?;
         let (desired, observed) = &report.seen;
         let configuration = Configuration {
             source: std::path::absolute(self.config).unwrap_or_else(|_| self.config.to_owned()).display().to_string(),
@@ -175,7 +189,7 @@ impl<'a> Run<'a> {
             revision: None,
             since: Moment(now),
         };
-        let pause = Pause::read(read(root, pause::PATH).ok().flatten().as_deref(), Moment(now));
+        let pause = paused(root, Moment(now));
         let inputs = Inputs {
             now: Moment(now),
             program: &program,
@@ -197,7 +211,7 @@ impl<'a> Run<'a> {
 ///
 /// # Errors
 /// The pause could not be written down.
-pub fn pause(arguments: &PauseArguments) -> Result<Exit, Failure> {
+pub fn pause(arguments: &PauseArguments, format: Format) -> Result<Exit, Failure> {
     let place = &arguments.place;
     run::permit(place)?;
     let now = machine::now();
@@ -217,7 +231,10 @@ pub fn pause(arguments: &PauseArguments) -> Result<Exit, Failure> {
         writer.create_directories(folder, Mode { mode: 0o700, owner }).map_err(failed)?;
     }
     writer.write_through(pause::PATH, pause.to_text().as_bytes(), Mode { mode: 0o600, owner }).map_err(failed)?;
-    output::print(&format!("This host is {}.\n", pause.sentence()))?;
+    match format {
+        Format::Json => output::print_json(&serde_json::json!({ "pause": pause }))?,
+        Format::Text => output::print(&format!("This host is {}.\n", pause.sentence()))?,
+    }
     Ok(Exit::Done)
 }
 
@@ -231,23 +248,26 @@ fn who() -> String {
 ///
 /// # Errors
 /// The pause could not be taken back.
-pub fn resume(place: &Place) -> Result<Exit, Failure> {
+pub fn resume(place: &Place, format: Format) -> Result<Exit, Failure> {
     run::permit(place)?;
     let root = place.path();
-    let there = read(root, pause::PATH)?;
     let failed =
         |error: std::io::Error| Failure::of_io("remove", &root.join(pause::PATH.trim_start_matches('/')), &error);
-    if there.is_some() {
-        let writer = Writer::new(Disk::open(root).map_err(failed)?);
+    let there = root.exists() && run::disk(root)?.look(pause::PATH).map_err(failed)? != Look::Absent;
+    if there {
+        let writer = Writer::new(run::disk(root)?);
         writer.remove(pause::PATH).map_err(failed)?;
         writer.settle_above(pause::PATH).map_err(failed)?;
     }
-    let said = if there.is_some() {
+    let said = if there {
         "Resumed: what drifted meanwhile is put right by planekeeper watch.\n"
     } else {
         "It was not paused.\n"
     };
-    output::print(said)?;
+    match format {
+        Format::Json => output::print_json(&serde_json::json!({ "resumed": there }))?,
+        Format::Text => output::print(said)?,
+    }
     Ok(Exit::Done)
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cli::arguments::Place;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run;
+use crate::cli::status::paused;
 use crate::cluster::{Cluster, STATUS_ADDRESS};
 use crate::desired::kubeconfig;
 use crate::engine::Pass;
@@ -13,13 +14,13 @@ use crate::host::api::{Access, Api};
 use crate::host::connections::Connections;
 use crate::host::files::Disk;
 use crate::host::machine;
-use crate::host::publish::Publisher;
+use crate::host::publish::{Label, Publisher};
 use crate::host::shown::{self, Shown};
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::resource::Desired;
 use crate::status::update::{Inputs, Looked, Ran};
-use crate::status::{self, Configuration, Fight, Moment, Pause, Problem, Rejected, Status, Wake, pause};
+use crate::status::{self, Configuration, Fight, Moment, Pause, Problem, Rejected, Status, Wake};
 use crate::watch::log::{Level, Log};
 use crate::watch::{self, State};
 
@@ -46,6 +47,10 @@ struct Kept {
     cluster: Option<Arc<Cluster>>,
     adopted: bool,
     publisher: Option<Publisher>,
+    /// The API server that it is told through.
+    server: String,
+    /// The cluster is not told of this host, and so has no say in a pause.
+    silent: bool,
     /// What was last warned of.
     warned: Option<String>,
 }
@@ -64,12 +69,11 @@ impl<'a> Telling<'a> {
     /// The root cannot be opened or read, or the system gives no threads.
     pub fn open(place: &'a Place, log: Log, woken: Woken) -> Result<Self, Failure> {
         let root = place.path();
-        let failed = |error: std::io::Error| Failure::of_io("open", root, &error);
         let program = shown::this_process(status::Mode::Watch, machine::now());
         let shown = Shown::open(run::disk(root)?, machine::owner(), program, machine::now);
         let runtime = Connections::new();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-        let telling = Self { place, log, woken, shown: shown.map_err(failed)?, runtime, kept: Mutex::default() };
+        let telling = Self { place, log, woken, shown, runtime, kept: Mutex::default() };
         if place.root.is_none() {
             telling.listen(Some(STATUS_ADDRESS));
         }
@@ -109,10 +113,16 @@ impl<'a> Telling<'a> {
     /// The pause that is in force.
     pub fn paused(&self) -> Option<Pause> {
         let (now, root) = (Moment(machine::now()), self.place.path());
-        let text = run::read(root, pause::PATH).ok().flatten();
-        let label = self.kept().publisher.as_ref().and_then(Publisher::label);
-        let shown = self.shown.status();
-        Pause::read(text.as_deref(), now).or_else(|| Pause::of_label(label.as_deref(), shown.pause.as_ref(), now))
+        let (label, silent) = {
+            let kept = self.kept();
+            (kept.publisher.as_ref().map(Publisher::label).unwrap_or_default(), kept.silent)
+        };
+        let shown = self.shown.status().pause.clone();
+        paused(root, now).or_else(|| match label {
+            Label::Read(label) => Pause::of_label(label.as_deref(), shown.as_ref(), now),
+            // A host that was paused by it when this process began is until the label can be read.
+            Label::Unread => shown.filter(|shown| !silent && shown.is_of_label()),
+        })
     }
 
     /// Shows what there is to say now.
@@ -164,10 +174,18 @@ impl<'a> Telling<'a> {
         if let Err(error) = self.shown.show(&inputs) {
             self.warn(&error.chain());
         }
-        let mut kept = self.kept();
-        kept.pass = state.pass.as_ref().map(|pass| pass.began);
-        if let Some(publisher) = &kept.publisher {
-            publisher.tell(&before, &self.shown.status());
+        let after = self.shown.status();
+        let untold = {
+            let mut kept = self.kept();
+            kept.pass = state.pass.as_ref().map(|pass| pass.began);
+            kept.publisher.as_ref().and_then(|publisher| {
+                publisher.tell(&before, &after);
+                publisher.error()
+            })
+        };
+        // While the API server is away there is nothing to say of that.
+        if let Some(why) = untold.filter(|_| after.api_reachable == Some(true)) {
+            self.warn(&format!("the cluster is not told of this host: {why}"));
         }
     }
 
@@ -175,16 +193,22 @@ impl<'a> Telling<'a> {
     fn publish(&self, cluster: &Arc<Cluster>) {
         let mut kept = self.kept();
         let wanted = cluster.settings.publish_status.unwrap_or(!kept.adopted);
+        let was_silent = std::mem::replace(&mut kept.silent, !wanted);
         if !wanted {
             kept.publisher = None;
-        } else if kept.publisher.is_none() {
-            let (cluster, handle) = (Arc::clone(cluster), self.runtime.handle().clone());
-            let woken = Arc::clone(&self.woken);
+            if !was_silent && self.shown.status().is_paused_by_label() {
+                (self.woken)();
+            }
+            return;
+        }
+        let server = format!("https://{}", cluster.endpoint.host_port());
+        if kept.publisher.is_none() || kept.server != server {
+            let handle = self.runtime.handle().clone();
+            let (woken, timeout) = (Arc::clone(&self.woken), cluster.timeouts.kubernetes_api_call);
+            kept.server.clone_from(&server);
             let connect = move || {
                 let [admin, ..] = kubeconfig::NAMES;
                 let text = std::fs::read_to_string(kubeconfig::path(admin)).map_err(|error| error.to_string())?;
-                let server = format!("https://{}", cluster.endpoint.host_port());
-                let timeout = cluster.timeouts.kubernetes_api_call;
                 let access = Access { kubeconfig: &text, fallback: None, server: Some(&server), timeout };
                 Api::new(&access, handle.clone()).map_err(|error| error.to_string())
             };

@@ -1,8 +1,10 @@
 //! `watch`.
 
-use std::os::linux::fs::MetadataExt;
+use std::fs::File;
+use std::os::linux::fs::MetadataExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cli::arguments::{LogFormat, Watch};
 use crate::cli::exit::{Exit, Failure};
@@ -24,9 +26,7 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
     let place = &arguments.place;
     run::permit(place)?;
     let root = place.path();
-    let _alone = run::lock_at(root, WATCH_LOCK)?.ok_or_else(|| {
-        Failure::new(Exit::Locked, format!("another planekeeper watches {}; stop it first", root.display()))
-    })?;
+    let alone = Mutex::new(alone(root)?);
     let failed =
         |what: &'static str| move |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot {what}: {error}"));
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -55,7 +55,10 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
             run::open_host(place, cluster, listener).map_err(|failure| failure.message)
         },
         read: &|path| run::read(root, path).map_err(|failure| failure.message),
-        lock: &|| run::lock_at(root, run::LOCK).map_err(|failure| failure.message),
+        lock: &|| {
+            let lock = still_alone(root, &alone).and_then(|()| run::lock_at(root, run::LOCK));
+            lock.map_err(|failure| failure.message)
+        },
         show: &|state| told_of.show(state),
         ready: &|cluster| preflight::ready(cluster, place.root.is_none()),
         looked: &|cluster, pass| told_of.looked(cluster, pass),
@@ -64,6 +67,22 @@ pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
     let keeper = Keeper::new(setting, seams, log, inbox).map_err(failed("watch folders"))?;
     keeper.run();
     Ok(Exit::Done)
+}
+
+/// The lock of who watches, which lasts as long as the file is open.
+fn alone(root: &Path) -> Result<File, Failure> {
+    run::lock_at(root, WATCH_LOCK)?.ok_or_else(|| {
+        Failure::new(Exit::Locked, format!("another planekeeper watches {}; stop it first", root.display()))
+    })
+}
+
+/// Takes that lock again where its file was removed: nobody can see any more that it is held.
+fn still_alone(root: &Path, held: &Mutex<File>) -> Result<(), Failure> {
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    if held.metadata().is_ok_and(|file| file.nlink() == 0) {
+        *held = alone(root)?;
+    }
+    Ok(())
 }
 
 fn log(format: LogFormat) -> Log {

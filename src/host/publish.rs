@@ -40,6 +40,16 @@ pub type Connect = dyn Fn() -> Result<Api, String> + Send;
 /// Called when the label that pauses has changed.
 pub type Woken = dyn Fn() + Send;
 
+/// The label that pauses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Label {
+    /// It was not read yet.
+    #[default]
+    Unread,
+    /// Its value, if there is one, when it was last read.
+    Read(Option<String>),
+}
+
 /// Tells of a host in its cluster, until it is dropped.
 pub struct Publisher {
     shared: Arc<Shared>,
@@ -56,8 +66,7 @@ struct Shared {
 struct Queue {
     status: Option<Status>,
     events: VecDeque<(Event, Moment)>,
-    /// The value of the label that pauses, when it was last read.
-    label: Option<String>,
+    label: Label,
     /// Why the last attempt to tell failed, if it did.
     error: Option<String>,
     /// Somebody has changed the object.
@@ -110,9 +119,9 @@ impl Publisher {
         self.shared.changed.notify_all();
     }
 
-    /// The value of the label that pauses; `None` where it is not there, or was not read yet.
+    /// What is known of the label that pauses.
     #[must_use]
-    pub fn label(&self) -> Option<String> {
+    pub fn label(&self) -> Label {
         self.shared.lock().label.clone()
     }
 
@@ -261,6 +270,7 @@ impl Work {
         let live = api.look(&[&bare], false)?.objects.pop().transpose()?.flatten();
         if live.is_none() {
             api.apply(&bare, None)?;
+            self.sent = None;
         }
         self.read_label(live.as_ref().unwrap_or(&bare));
         let wanted = object::with_status(status);
@@ -272,10 +282,14 @@ impl Work {
     }
 
     fn read_label(&self, live: &Value) {
-        let label = live["metadata"]["labels"][pause::LABEL].as_str().map(str::to_owned);
+        let label = Label::Read(live["metadata"]["labels"][pause::LABEL].as_str().map(str::to_owned));
         let changed = {
             let mut queue = self.shared.lock();
-            let changed = queue.label != label;
+            let changed = match (&queue.label, &label) {
+                // It is what everybody believed, unless the host is paused by it since before this process began.
+                (Label::Unread, Label::Read(None)) => queue.status.as_ref().is_some_and(Status::is_paused_by_label),
+                (before, now) => before != now,
+            };
             queue.label = label;
             changed
         };

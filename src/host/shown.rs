@@ -27,25 +27,23 @@ pub struct Shown<F> {
 
 impl<F: FileSystem> Shown<F> {
     /// What is shown of the host of a file system. It begins with the status that was last written there, whose counts and times go on.
-    ///
-    /// # Errors
-    /// What is there cannot be read.
-    pub fn open(files: F, owner: Owner, program: Program, now: fn() -> i64) -> io::Result<Self> {
-        let read = files.read(status::PATH)?;
+    /// One that cannot be read is as none: that keeps nobody from keeping the host, and to write another tells why.
+    pub fn open(files: F, owner: Owner, program: Program, now: fn() -> i64) -> Self {
+        let read = files.read(status::PATH).ok().flatten();
         let before = read.and_then(|(bytes, _)| Status::read(&String::from_utf8(bytes).ok()?));
         let written = before.as_ref().map(Status::without_ages);
         let mut status = before.unwrap_or_default();
         status.program = program.clone();
         // What another process was about to do is no longer so.
         status.next_wake = None;
-        Ok(Self {
+        Self {
             writer: Writer::new(files),
             owner,
             program: Mutex::new(program),
             written: Mutex::new(written),
             board: Arc::new(Board::new(status, now)),
             server: Mutex::default(),
-        })
+        }
     }
 
     /// Serves the status at an address from now on, or nowhere; where it does so already, it goes on.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::{Moment, Status};
 
 /// Where a pause is kept. It is there while there is a pause; one that has ended does not count.
 pub const PATH: &str = "/var/lib/planekeeper/pause.json";
@@ -27,15 +27,18 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// The pause that a file describes, where it has not ended. A file that is damaged pauses too: who made it wanted a pause.
+    /// The pause that a file describes, as far as it could be read, where it has not ended. One that is damaged or cannot be read pauses
+    /// too: who made it wanted a pause.
     #[must_use]
-    pub fn read(text: Option<&str>, now: Moment) -> Option<Self> {
-        let text = text?;
-        let pause: Self = serde_json::from_str(text).unwrap_or_else(|_| Self {
-            reason: format!("{PATH} is there and cannot be understood"),
-            since: now,
-            ..Self::default()
-        });
+    pub fn read(read: &Result<Option<Vec<u8>>, String>, now: Moment) -> Option<Self> {
+        let damaged = |why: &str| Self { reason: format!("{PATH} {why}"), since: now, ..Self::default() };
+        let pause = match read {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => {
+                serde_json::from_slice(bytes).unwrap_or_else(|_| damaged("is there and cannot be understood"))
+            }
+            Err(why) => damaged(&format!("cannot be read: {why}")),
+        };
         pause.until.is_none_or(|until| now < until).then_some(pause)
     }
 
@@ -45,9 +48,14 @@ impl Pause {
         if matches!(value?, "false" | "False" | "no") {
             return None;
         }
-        let by = format!("the label {LABEL}");
-        let since = previous.filter(|previous| previous.by == by).map_or(now, |previous| previous.since);
-        Some(Self { reason: String::new(), since, until: None, by })
+        let since = previous.filter(|previous| previous.is_of_label()).map_or(now, |previous| previous.since);
+        Some(Self { reason: String::new(), since, until: None, by: by_label() })
+    }
+
+    /// A label asked for it.
+    #[must_use]
+    pub fn is_of_label(&self) -> bool {
+        self.by == by_label()
     }
 
     /// Its text on disk.
@@ -66,6 +74,18 @@ impl Pause {
     }
 }
 
+impl Status {
+    /// The host is paused by a label.
+    #[must_use]
+    pub fn is_paused_by_label(&self) -> bool {
+        self.pause.as_ref().is_some_and(Pause::is_of_label)
+    }
+}
+
+fn by_label() -> String {
+    format!("the label {LABEL}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,17 +93,22 @@ mod tests {
     #[test]
     fn a_pause_with_an_end_ends_by_itself_and_one_without_does_not() {
         let pause = Pause { until: Some(Moment(100)), ..Pause::default() };
-        assert_eq!(Pause::read(Some(&pause.to_text()), Moment(99)), Some(pause.clone()));
-        assert_eq!(Pause::read(Some(&pause.to_text()), Moment(100)), None);
+        let read = |pause: &Pause, now| Pause::read(&Ok(Some(pause.to_text().into_bytes())), now);
+        assert_eq!(read(&pause, Moment(99)), Some(pause.clone()));
+        assert_eq!(read(&pause, Moment(100)), None);
         let endless = Pause::default();
-        assert_eq!(Pause::read(Some(&endless.to_text()), Moment(i64::MAX)), Some(endless));
-        assert_eq!(Pause::read(None, Moment(0)), None);
+        assert_eq!(read(&endless, Moment(i64::MAX)), Some(endless));
+        assert_eq!(Pause::read(&Ok(None), Moment(0)), None);
     }
 
     #[test]
-    fn a_damaged_file_pauses() {
-        assert!(Pause::read(Some("{"), Moment(0)).is_some());
-        assert!(Pause::read(Some(""), Moment(0)).is_some(), "touch is a way to pause");
+    fn a_file_that_is_damaged_or_cannot_be_read_pauses() {
+        for bytes in [&b"{"[..], b"{\"reason\": \"caf\xe9\"}"] {
+            assert!(Pause::read(&Ok(Some(bytes.to_vec())), Moment(0)).is_some());
+        }
+        assert!(Pause::read(&Ok(Some(Vec::new())), Moment(0)).is_some(), "touch is a way to pause");
+        let unread = Pause::read(&Err("Input/output error".to_owned()), Moment(0));
+        assert!(unread.is_some_and(|pause| pause.reason.contains("Input/output error")));
     }
 
     #[test]
