@@ -170,8 +170,13 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
                 _ => &Seen::Absent,
             };
             let (broken, put_off) = (AtomicBool::new(false), AtomicBool::new(false));
+            // A pull goes on, whoever else has something to do: what it fails for is said.
+            let pulls = matches!(self.resources[&step.id].want, Want::Present(Spec::Image(_)));
             let waits = |what: &str| {
                 (self.run.tell)(Event::Waits(step, what));
+                if pulls {
+                    return ControlFlow::Continue(());
+                }
                 if (self.run.stop)() || (self.run.make_way)() {
                     broken.store(true, Ordering::Relaxed);
                 } else if self.is_put_off(index) {

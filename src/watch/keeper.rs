@@ -158,9 +158,15 @@ impl<'a> Keeper<'a> {
         if asked {
             self.service.reloading();
             self.follower.reconsider();
+            self.state.rejected = None; // who asks is told again
             self.backoff.reset();
         }
-        let changed = wakes.remove(&Wake::Configuration) || is_over(self.timers.follow, now);
+        let again = is_over(self.timers.follow, now);
+        // What was refused may be no fault of the text: the host had no default route yet, say.
+        if self.timers.full <= now || (again && self.version.is_none()) {
+            self.follower.reconsider();
+        }
+        let changed = wakes.remove(&Wake::Configuration) || again;
         if asked || changed || wakes.contains(&Wake::Missed) || self.timers.full <= now {
             let before = self.state.in_force.clone();
             self.follow();

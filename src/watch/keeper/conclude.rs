@@ -10,7 +10,7 @@ use crate::engine::Report;
 use crate::host::machine;
 use crate::plan::Action;
 use crate::resource::Id;
-use crate::watch::backoff::Again;
+use crate::watch::backoff::{self, Again};
 use crate::watch::log::Level;
 use crate::watch::pass;
 use crate::watch::{LastPass, State, Wake};
@@ -28,7 +28,8 @@ impl Keeper<'_> {
         }
         let fought: BTreeSet<Id> = self.fights.held(now).into_iter().map(|fight| fight.id).collect();
         let again = match &last.result {
-            Ok(report) if report.interrupted => None,
+            // What it made way for may have come to nothing: then nobody else wakes.
+            Ok(report) if report.interrupted => Some(backoff::LEAST),
             Ok(report) => self.backoff.after(pass::again(report, &fought), chance),
             Err(_) => self.backoff.after(Again::BackOff, chance),
         };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::reconcile::LastGood;
+use super::reconcile::{LastGood, READY_EVERY};
 use super::{Fights, Keeper};
 use crate::desired::patched;
 use crate::engine;
@@ -45,7 +45,7 @@ impl Keeper<'_> {
             Next::LookAt(at) => Some(at),
             Next::Judge => {
                 self.judge(seen);
-                None
+                self.judged_again()
             }
             Next::InForce => {
                 if self.state.rejected.take().is_some() {
@@ -57,11 +57,16 @@ impl Keeper<'_> {
                 }
                 None
             }
-            Next::Refused => None,
+            Next::Refused => self.judged_again(),
         };
         if armed {
             self.inbox.wake(Wake::Configuration);
         }
+    }
+
+    /// When a version that was refused is judged again, though it is the same: each full pass does, but there is none without a version.
+    fn judged_again(&self) -> Option<Instant> {
+        self.version.is_none().then(|| Instant::now() + READY_EVERY)
     }
 
     /// Watches what the configuration and the host are made of. True where a folder is watched that was not before.
@@ -125,7 +130,10 @@ impl Keeper<'_> {
         }
         let refused = forbidden.into_iter();
         Err(refused
-            .map(|change| Problem { place: change.place, field: change.field, message: change.reason.to_owned() })
+            .map(|change| {
+                let message = format!("{} -> {}: {}", change.before, change.after, change.reason);
+                Problem { place: change.place, field: change.field, message }
+            })
             .collect())
     }
 
@@ -155,6 +163,9 @@ impl Keeper<'_> {
 
     /// Leaves a version out of force, and says why.
     fn refuse(&mut self, hash: String, problems: Vec<Problem>) {
+        if self.state.rejected.as_ref().is_some_and(|known| known.hash == hash && known.problems == problems) {
+            return self.follower.refuse(hash);
+        }
         for problem in &problems {
             let fields = [("sha256", json!(hash)), ("line", json!(problem.place.as_ref().map(|place| place.line)))];
             self.log.tell(Level::Error, "ConfigurationRejected", &problem.to_string(), &fields);

@@ -25,7 +25,7 @@ use crate::watch::{LastPass, Wake};
 /// So long another planekeeper at work on the host is waited for before it is said, and tried again later.
 const LOCK_MOST: Duration = Duration::from_secs(30);
 /// How often a host that is not ready is asked again. Nothing tells of a port that is free, or of a program that was installed.
-const READY_EVERY: Duration = Duration::from_secs(10);
+pub(super) const READY_EVERY: Duration = Duration::from_secs(10);
 /// How often the lock is tried.
 const LOCK_EVERY: Duration = Duration::from_millis(20);
 /// What waits makes way for something else only so long after the last step: what was just done wakes too.
