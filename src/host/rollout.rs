@@ -47,7 +47,7 @@ pub(in crate::host) const ENDS_MAX: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Since when which component is waited for, over the passes of one process.
-pub type Begun = Mutex<BTreeMap<&'static str, i64>>;
+pub type Begun = Mutex<BTreeMap<&'static str, Duration>>;
 
 /// How long a container may take to end by itself. All that an API server does is in etcd, and one that is asked to end refuses to
 /// answer from then on, for as long as it is let.
@@ -135,7 +135,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             return Ok(());
         };
         runtime.stop(&before.id, grace(&gate.pod))?;
-        let begun = runtime.now();
+        let begun = runtime.elapsed();
         loop {
             let why = match runtime.container(&gate.pod) {
                 Ok(Some(container)) if container.id != before.id => match self.becomes_well(&gate.pod, &container) {
@@ -159,8 +159,8 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
 
     /// A Lease that seemed to be forgotten is renewed after all: there was nobody to renew it with, say.
     fn wakes(&self, pod: &StaticPodSpec) -> bool {
-        let begun = self.runtime.now();
-        while self.runtime.leads(pod, begun).is_err() {
+        let (begun, now) = (self.runtime.elapsed(), self.runtime.now());
+        while self.runtime.leads(pod, now).is_err() {
             if self.since(begun) >= LAST_CHANCE {
                 return false;
             }
@@ -188,7 +188,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// Waits until a component is well with a new manifest; else the one of before comes back.
     fn see_through(&self, new: &Manifest<'_>, gate: &PodGate, tell: Tell<'_>) -> Result<(), ApplyError> {
         let (component, runtime) = (gate.pod.component, self.runtime);
-        let begun = *self.lock().entry(component).or_insert_with(|| runtime.now());
+        let begun = *self.lock().entry(component).or_insert_with(|| runtime.elapsed());
         loop {
             let found = self.made_of(new.path, &gate.pod);
             let well = found.as_ref().map_err(Clone::clone);
@@ -239,7 +239,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
             return error;
         }
         let Some(pod) = old_pod(&gate.pod, &before) else { return ApplyError::new("roll out", component, restored) };
-        let begun = runtime.now();
+        let begun = runtime.elapsed();
         while let Err(why) = self.made_of(old.path, &pod).and_then(|container| self.becomes_well(&pod, &container)) {
             if self.since(begun) >= gate.timeout {
                 return ApplyError::new(
@@ -263,7 +263,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         let (mut ended, mut kept) = (Vec::new(), false);
         let between = || {
             ended.push(self.end(pod, &running));
-            let begun = runtime.now();
+            let begun = runtime.elapsed();
             loop {
                 kept = runtime.is_kept(pod).unwrap_or(false);
                 if !kept || self.since(begun) >= LET_GO {
@@ -327,7 +327,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         if old.command != container.command {
             return false;
         }
-        let begun = self.runtime.now();
+        let begun = self.runtime.elapsed();
         while self.runtime.well(&old).is_err() {
             if self.since(begun) >= PATIENCE {
                 return false;
@@ -358,11 +358,11 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
         self.runtime.leads(pod, i64::try_from(container.created / 1_000_000).unwrap_or(i64::MAX))
     }
 
-    fn since(&self, begun: i64) -> Duration {
-        Duration::from_secs(u64::try_from(self.runtime.now().saturating_sub(begun)).unwrap_or(0))
+    fn since(&self, begun: Duration) -> Duration {
+        self.runtime.elapsed().saturating_sub(begun)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, i64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Duration>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

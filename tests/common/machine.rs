@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Machine {
     pub hosted: Mutex<BTreeMap<&'static str, Container>>,
     /// Why its clock may be wrong.
     pub doubt: Mutex<Option<String>>,
+    /// It was once as a configuration wants it, which is then remembered.
+    converged: AtomicBool,
     /// After so many effects of a rollout the process that makes it is killed.
     pub fuse: AtomicUsize,
 }
@@ -92,6 +94,7 @@ impl Machine {
             slow: Mutex::default(),
             hosted: Mutex::default(),
             doubt: Mutex::default(),
+            converged: AtomicBool::new(false),
             fuse: AtomicUsize::new(usize::MAX),
         }
     }
@@ -108,6 +111,7 @@ impl Machine {
             slow: Mutex::new(lock(&self.slow).clone()),
             hosted: Mutex::new(lock(&self.hosted).clone()),
             doubt: Mutex::default(),
+            converged: AtomicBool::new(self.converged.load(Ordering::SeqCst)),
             fuse: AtomicUsize::new(usize::MAX),
         }
     }
@@ -424,6 +428,10 @@ impl Runtime for Machine {
         self.seconds()
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(lock(&self.running).clock)
+    }
+
     fn pause(&self, time: Duration) {
         self.burn();
         lock(&self.running).clock += u64::try_from(time.as_micros()).unwrap();
@@ -471,9 +479,12 @@ impl<'a> Run<'a> {
         self.machine.files.read(object).unwrap().is_some()
     }
 
-    /// A run that began with a configuration that had been in force before.
+    /// A run that began with a configuration that had been in force before, unless the machine was never as any wants it.
     pub fn reconcile_from(&self, cluster: &Cluster, last_good: Option<&Cluster>) -> Report {
-        engine::reconcile(self, cluster, last_good, 1, &|_| {}).unwrap()
+        let last_good = last_good.filter(|_| self.machine.converged.load(Ordering::SeqCst));
+        let report = engine::reconcile(self, cluster, last_good, 1, &|_| {}).unwrap();
+        self.machine.converged.fetch_or(report.converged(), Ordering::SeqCst);
+        report
     }
 
     pub fn reconcile(&self, cluster: &Cluster) -> Report {

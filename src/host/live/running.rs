@@ -1,6 +1,7 @@
 //! Pods of the control plane as they run: seen, ended, and whether they do what they are for.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -26,14 +27,19 @@ pub(super) fn object(lease: &Lease) -> Value {
     json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"namespace": namespace, "name": name}})
 }
 
-/// When files were last changed, in microseconds since 1970; those that are there.
+/// When files were last changed, in microseconds since 1970; those that are there. One of a time to come was written while the clock was
+/// wrong: no start would be later than that, and who starts anew would be started again and again.
 pub(super) fn changes(paths: &[String]) -> Vec<(String, u64)> {
-    paths.iter().filter_map(|path| Some((path.clone(), changed(path)?))).collect()
+    let past = |changed: &u64| *changed <= micros(SystemTime::now()).unwrap_or(u64::MAX);
+    paths.iter().filter_map(|path| Some((path.clone(), changed(path).filter(past)?))).collect()
 }
 
 fn changed(path: &str) -> Option<u64> {
-    let changed = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
-    u64::try_from(changed.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
+    micros(std::fs::metadata(path).and_then(|found| found.modified()).ok()?)
+}
+
+fn micros(time: SystemTime) -> Option<u64> {
+    u64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
 }
 
 /// CRI's nanoseconds as microseconds.
@@ -171,6 +177,11 @@ impl Runtime for Live {
 
     fn now(&self) -> i64 {
         machine::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGUN.elapsed()
     }
 
     fn pause(&self, time: Duration) {

@@ -77,8 +77,11 @@ pub trait Runtime {
     /// When a file was last changed, in microseconds since 1970.
     fn changed(&self, path: &str) -> Option<u64>;
 
-    /// Seconds since 1970.
+    /// Seconds since 1970, which somebody may set.
     fn now(&self) -> i64;
+
+    /// How long it is since some moment, whatever becomes of the clock: what is waited for is measured by it.
+    fn elapsed(&self) -> Duration;
 
     /// Lets some time pass.
     fn pause(&self, time: Duration);
