@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use kube::api::{ApiResource, DynamicObject};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -196,10 +194,19 @@ impl Cache {
         let config = watcher::Config { field_selector: name, page_size: Some(PAGE), ..watcher::Config::default() };
         let (shared, collection) = (Arc::clone(&self.shared), collection.clone());
         let follow = async move {
-            let mut events = pin!(watcher(api, config).backoff(Patience(WAIT[0])));
-            let mut listed = BTreeSet::new();
-            while let Some(event) = events.next().await {
-                shared.take(&collection, event.ok(), &mut listed);
+            let mut patience = Patience(WAIT[0]);
+            loop {
+                let mut events = pin!(watcher(api.clone(), config.clone()));
+                let mut listed = BTreeSet::new();
+                // One that goes on where it broke would never say again that all is known: it begins anew.
+                while let Some(Ok(event)) = events.next().await {
+                    if !matches!(event, Event::Init) {
+                        patience = Patience(WAIT[0]);
+                    }
+                    shared.take(&collection, Some(event), &mut listed);
+                }
+                shared.take(&collection, None, &mut listed);
+                tokio::time::sleep(patience.next()).await;
             }
         };
         Some(self.runtime.spawn(follow).abort_handle())
@@ -381,18 +388,10 @@ fn content(object: &Value) -> Value {
 /// See [`WAIT`].
 struct Patience(Duration);
 
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
+impl Patience {
+    fn next(&mut self) -> Duration {
         let wait = self.0;
         self.0 = (wait * 2).min(WAIT[1]);
-        Some(wait)
-    }
-}
-
-impl Backoff for Patience {
-    fn reset(&mut self) {
-        self.0 = WAIT[0];
+        wait
     }
 }
