@@ -34,18 +34,53 @@ impl Difference {
     /// A field whose value changes.
     #[must_use]
     pub fn new(field: impl Into<String>, before: impl Into<String>, after: impl Into<String>) -> Self {
-        Self { field: field.into(), before: Some(before.into()), after: Some(after.into()), age: false }
+        Self { field: field.into(), before: Some(shown(before)), after: Some(shown(after)), age: false }
     }
 
     /// A field that is added.
     #[must_use]
     pub fn added(field: impl Into<String>, after: impl Into<String>) -> Self {
-        Self { field: field.into(), before: None, after: Some(after.into()), age: false }
+        Self { field: field.into(), before: None, after: Some(shown(after)), age: false }
     }
 
     /// A field that is removed.
     #[must_use]
     pub fn removed(field: impl Into<String>, before: impl Into<String>) -> Self {
-        Self { field: field.into(), before: Some(before.into()), after: None, age: false }
+        Self { field: field.into(), before: Some(shown(before)), after: None, age: false }
+    }
+}
+
+/// A value as people see it: without the user and password of a URL, as a proxy's may have.
+fn shown(value: impl Into<String>) -> String {
+    let value = value.into();
+    if !value.contains("://") {
+        return value;
+    }
+    let mut parts = value.split("://");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let authority = part.find(|c: char| "/?#,\"'".contains(c) || c.is_whitespace()).unwrap_or(part.len());
+        let host = part[..authority].rfind('@');
+        text.push_str("://");
+        text.push_str(if host.is_some() { "***" } else { "" });
+        text.push_str(&part[host.unwrap_or(0)..]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_and_password_of_a_url_are_not_shown() {
+        for (value, seen) in [
+            ("http://user:pa:ss@proxy:3128", "http://***@proxy:3128"),
+            ("a http://u@x/y@z, https://b:c@[::1]:6443/", "a http://***@x/y@z, https://***@[::1]:6443/"),
+            ("https://proxy:3128/a@b", "https://proxy:3128/a@b"),
+            ("no@url", "no@url"),
+        ] {
+            assert_eq!(Difference::new("f", value, value).after.as_deref(), Some(seen));
+        }
     }
 }

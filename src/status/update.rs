@@ -213,6 +213,10 @@ fn fields(changes: &[plan::Change]) -> String {
 
 fn field(difference: &Difference) -> String {
     let name = if difference.field.is_empty() { "content" } else { &difference.field };
+    // More people see a status than a plan, and what is in an environment may be meant for its process alone.
+    if name.contains(".env[") {
+        return name.to_owned();
+    }
     let short = |value: &Option<String>| value.as_ref().is_none_or(|value| value.len() <= 60 && !value.contains('\n'));
     if !(short(&difference.before) && short(&difference.after)) {
         return name.to_owned();
