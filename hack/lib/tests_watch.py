@@ -1,5 +1,6 @@
 """A watch keeps a real control plane: files, the kubelet, static Pods and objects, also while the API server is away."""
 import json
+import re
 
 import cache
 from node import CONFIGURATION, differences, expect
@@ -32,10 +33,18 @@ def watch(test):
 def not_ready(test, node):
     with test.check("a watch that is to set up a host which is not ready says why, writes nothing, and goes on once it is"):
         other = node.begin("socat", "TCP-LISTEN:10259,fork", "STDOUT")
+        path = node.path(CONFIGURATION)
+        text = path.read_text()
+        path.write_text(re.sub(r"localAPIEndpoint:\n  advertiseAddress: .*\n", "", text))  # that of the default route, which comes late
+        gateway = node.do("ip", "-json", "route", "show", "default").stdout
+        node.do("ip", "route", "delete", "default")
         start(node)
+        node.wait_for("a word about the address", lambda: "advertiseAddress" not in log(node) and "there is none")
+        node.do("ip", "route", "add", "default", "via", json.loads(gateway)[0]["gateway"])
         node.wait_for("a word about the port", lambda: "Port-10259" not in log(node) and "there is none")
         node.do("planekeeper", "status", exit=1)
         expect(not node.path(f"{MANIFESTS}/etcd.yaml").exists() and not node.path("/etc/kubernetes/pki").exists(), "something was written")
+        path.write_text(text)
         node.do("pkill", "socat")
         other.wait()
 
@@ -49,6 +58,8 @@ def pause(test, node):
         node.kubectl("delete", "configmap", "coredns", SYSTEM)
         node.path("/etc/kubernetes/scheduler.conf").chmod(0o666)
         node.wait_for("the drift to be shown", lambda: missing(node.run(["planekeeper", "status"]).stdout, "PAUSED", "scheduler.conf"))
+        node.do("systemctl", "restart", "planekeeper")
+        node.wait_for("the pause to be in force again", lambda: not said(node).startswith("paused") and said(node))
         expect(node.path("/etc/kubernetes/scheduler.conf").stat().st_mode & 0o777 == 0o666, "it was repaired")
         paused = lambda: node.kubectl("get", "pkn", node.name, "--output=jsonpath={.status.conditions[?(@.type=='Paused')].status}")
         node.wait_for("the object's condition Paused", lambda: paused() != "True" and paused())
@@ -169,7 +180,7 @@ def repaired(node):
 
 def kubelet(test, node):
     with test.check("a kubelet that is stopped or disabled runs and is enabled again"):
-        node.do("systemctl", "stop", "kubelet")
+        node.run(["systemctl", "stop", "kubelet"])  # a watch that looks just then starts it again, which cancels that
         node.wait_for("the kubelet to run", lambda: unit(node, "is-active") != "active" and "it does not run")
         node.do("systemctl", "disable", "kubelet")
         node.wait_for("the kubelet to be enabled", lambda: unit(node, "is-enabled") == "disabled" and "it is disabled")
