@@ -151,8 +151,10 @@ class Node(Host):
 
     def containers(self):
         """The processes of all containers, by the id of the container: a restart makes another container."""
-        lines = self.do("ctr", "--namespace=k8s.io", "tasks", "list", "--quiet").stdout.split()
-        return {name: self.do("ctr", "--namespace=k8s.io", "tasks", "ps", name).stdout.split()[2] for name in lines}
+        names = self.do("ctr", "--namespace=k8s.io", "tasks", "list", "--quiet").stdout.split()
+        processes = {name: self.run(["ctr", "--namespace=k8s.io", "tasks", "ps", name]) for name in names}
+        # One that was listed may have ended since.
+        return {name: shown.stdout.split()[2] for name, shown in processes.items() if shown.returncode == 0}
 
     def kubelet(self):
         """The number of the kubelet's process."""
