@@ -157,17 +157,16 @@ impl<'a> Keeper<'a> {
         let asked = wakes.contains(&Wake::Signal);
         if asked {
             self.service.reloading();
-            self.follower.reconsider();
             self.state.rejected = None; // who asks is told again
             self.backoff.reset();
         }
-        let again = is_over(self.timers.follow, now);
+        let (again, full) = (is_over(self.timers.follow, now), self.timers.full <= now);
         // What was refused may be no fault of the text: the host had no default route yet, say.
-        if self.timers.full <= now || (again && self.version.is_none()) {
+        if asked || full || (again && self.version.is_none()) {
             self.follower.reconsider();
         }
         let changed = wakes.remove(&Wake::Configuration) || again;
-        if asked || changed || wakes.contains(&Wake::Missed) || self.timers.full <= now {
+        if asked || full || changed || wakes.contains(&Wake::Missed) {
             let before = self.state.in_force.clone();
             self.follow();
             if self.state.in_force != before {
