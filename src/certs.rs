@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use crate::diff::certificate::{self, IssuerState, date};
 use crate::diff::kubeconfig;
 use crate::observed::{CertificateFacts, CertificateSeen, CredentialSeen, KeySeen, Observed, Seen};
-use crate::resource::{CaRef, Desired, Id, Issuer, KubeconfigSpec, Spec, Want};
+use crate::resource::{Desired, Id, Issuer, KubeconfigSpec, Spec, Want};
 use crate::table::table;
 
 /// One certificate of the list.
@@ -24,7 +24,7 @@ pub struct Row {
     pub expires: Option<i64>,
     /// Seconds until its end; negative after it.
     pub residual: Option<i64>,
-    /// kubeadm's name of the CA that signs it; `None` for a CA.
+    /// kubeadm's name of the CA that signs it; its own where it signs itself; `None` for a CA.
     pub ca_name: Option<String>,
     /// The CA's key is not on this host: planekeeper cannot renew it.
     pub externally_managed: bool,
@@ -78,12 +78,8 @@ pub fn rows(desired: &Desired, observed: &Observed, now: i64) -> Vec<Row> {
         .iter()
         .filter_map(|resource| match &resource.want {
             Want::Present(Spec::Certificate(spec)) => {
-                let issuer = match &spec.issuer {
-                    Issuer::SelfSigned { .. } => None,
-                    Issuer::Ca(ca) => Some(ca),
-                };
                 let due = |facts: &CertificateFacts| certificate::renews_at(&spec.profile, facts);
-                Some(row(&resource.id, &spec.certificate, issuer, &due, observed, now))
+                Some(row(&resource.id, &spec.certificate, &spec.issuer, &due, observed, now))
             }
             Want::Present(Spec::Kubeconfig(spec)) => kubeconfig_row(&resource.id, spec, observed, now),
             _ => None,
@@ -95,30 +91,34 @@ pub fn rows(desired: &Desired, observed: &Observed, now: i64) -> Vec<Row> {
 
 fn kubeconfig_row(id: &Id, spec: &KubeconfigSpec, observed: &Observed, now: i64) -> Option<Row> {
     let due = |facts: &CertificateFacts| kubeconfig::renews_at(spec, facts);
-    let row = row(id, &spec.path, Some(&spec.issuer), &due, observed, now);
+    let row = row(id, &spec.path, &Issuer::Ca(spec.issuer.clone()), &due, observed, now);
     (spec.rotated.is_none() || (row.externally_managed && row.expires.is_some())).then_some(row)
 }
 
 /// When a certificate is due to be made anew.
 type Due<'a> = &'a dyn Fn(&CertificateFacts) -> i64;
 
-fn row(id: &Id, path: &str, issuer: Option<&CaRef>, due: Due<'_>, observed: &Observed, now: i64) -> Row {
+fn row(id: &Id, path: &str, issuer: &Issuer, due: Due<'_>, observed: &Observed, now: i64) -> Row {
     let reading = reading(observed, id);
     let facts = reading.as_ref().and_then(|read| read.as_ref().ok()).copied();
-    let signer = certificate_seen(observed, issuer.map_or(id, |ca| &ca.id));
-    let externally_managed = match issuer {
-        None => signer.is_some_and(|ca| ca.key == KeySeen::Absent),
-        Some(_) => IssuerState::of(signer, now) == IssuerState::CertificateOnly,
+    let is_ca = matches!(issuer, Issuer::SelfSigned { .. });
+    let (ca_name, externally_managed) = match issuer {
+        Issuer::SelfSigned { .. } => (None, certificate_seen(observed, id).is_some_and(|ca| ca.key == KeySeen::Absent)),
+        Issuer::Ca(ca) => {
+            let state = IssuerState::of(certificate_seen(observed, &ca.id), now);
+            (Some(name(&ca.id)), state == IssuerState::CertificateOnly)
+        }
+        Issuer::Own => (Some(name(id)), false),
     };
-    let due = facts.filter(|_| issuer.is_some()).map(due);
+    let due = facts.filter(|_| !is_ca).map(due);
     Row {
         name: name(id),
         path: path.to_owned(),
-        is_ca: issuer.is_none(),
+        is_ca,
         begins: facts.map(|facts| facts.not_before),
         expires: facts.map(|facts| facts.not_after),
         residual: facts.map(|facts| facts.not_after.saturating_sub(now)),
-        ca_name: issuer.map(|ca| name(&ca.id)),
+        ca_name,
         externally_managed: externally_managed && facts.is_some(),
         renews: due.filter(|_| !externally_managed),
         state: state(reading, due, now),
@@ -266,6 +266,7 @@ mod tests {
     use super::*;
     use crate::cluster::KeyAlgorithm;
     use crate::facts::Owner;
+    use crate::resource::CaRef;
     use crate::resource::{CertificateSpec, Effect, Profile, Resource};
 
     const DAY: i64 = 86_400;

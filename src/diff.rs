@@ -87,7 +87,7 @@ pub fn by_hand(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) 
     match (&resource.want, seen) {
         (Want::Present(Spec::Certificate(spec)), Seen::Certificate(seen)) => match &spec.issuer {
             Issuer::Ca(ca) => certificate::by_hand(spec, seen, &issuer(ca, observed, now), now),
-            Issuer::SelfSigned { .. } => None,
+            Issuer::SelfSigned { .. } | Issuer::Own => None,
         },
         (Want::Present(Spec::Kubeconfig(spec)), Seen::Kubeconfig(seen)) => {
             kubeconfig::by_hand(spec, seen, &issuer(&spec.issuer, observed, now), now)
@@ -107,6 +107,7 @@ fn judge_certificate(
             certificate::judge(spec, seen, &IssuerState::Absent, witness(witnesses, observed), now)
         }
         Issuer::Ca(ca) => certificate::judge(spec, seen, &issuer(ca, observed, now), None, now),
+        Issuer::Own => certificate::judge(spec, seen, &IssuerState::Absent, None, now),
     }
 }
 

@@ -13,11 +13,12 @@ use crate::cluster::Cluster;
 use crate::desired::{self, former, patched};
 use crate::facts::Facts;
 use crate::host::{ApplyError, Host};
-use crate::observed::{ObserveError, Observed};
+use crate::observed::{ObserveError, Observed, Seen};
 use crate::plan::{self, Action, Held, Plan, Previous, Step};
-use crate::resource::{Desired, Id};
+use crate::resource::{Desired, Id, Resource, Spec, Want};
 
 pub use claim::{Claim, claim};
+use steps::Outcome;
 pub use steps::workers;
 
 /// The most passes of one run. A cold start takes three: the host's files, what follows from its CA, a look at the result; more
@@ -37,6 +38,25 @@ pub struct Pass {
     pub plan: Plan,
     /// What self-hosted components were made of before, as [`Desired::hosted`].
     pub hosted_before: BTreeMap<&'static str, String>,
+}
+
+impl Pass {
+    /// There is nothing to change, only to wait for, and what comes of that decides nothing else.
+    fn only_waits(&self) -> bool {
+        let is_gate = |resource: &&Resource| matches!(resource.want, Want::Present(Spec::Gate(_)));
+        let gates: BTreeSet<&Id> = self.desired.resources.iter().filter(is_gate).map(|gate| &gate.id).collect();
+        let hosted = !self.desired.hosted.is_empty() || !self.hosted_before.is_empty();
+        let decides = self.desired.trial.is_some() || !self.facts.rollouts.is_empty() || hosted;
+        let waits = self.plan.waiting.is_empty() && self.plan.steps.iter().all(|step| gates.contains(&step.id));
+        self.plan.settled() && waits && !decides
+    }
+
+    /// All that was waited for has come: nothing was changed since the look, so that it needs no other.
+    fn come_true(&mut self) {
+        let steps = std::mem::take(&mut self.plan.steps);
+        self.plan.unchanged += steps.len();
+        self.observed.extend(steps.into_iter().map(|step| (step.id, Ok(Seen::Gate(Ok(()))))));
+    }
 }
 
 /// Looks at a host and plans, without writing anything.
@@ -157,6 +177,22 @@ impl Report {
             && left.forbidden.is_empty()
             && left.waiting.is_empty()
             && !self.interrupted
+    }
+
+    /// Takes what came of a pass; whether there is more to come of another.
+    fn take(&mut self, pass: &Pass, outcome: &mut Outcome, reached: &mut BTreeSet<Id>) -> bool {
+        self.interrupted = outcome.interrupted;
+        self.unsettled = None;
+        outcome.done.sort_unstable();
+        let mut further = false;
+        for index in outcome.done.drain(..) {
+            let step = &pass.plan.steps[index];
+            further |= reached.insert(step.id.clone());
+            self.done.push(step.clone());
+        }
+        self.failed = std::mem::take(&mut outcome.failed);
+        // The next look wants something else.
+        further || self.failed.iter().any(|failed| failed.error.is_overtaken())
     }
 
     /// It ends with this look.
@@ -282,24 +318,20 @@ pub fn reconcile_with<H: Host + ?Sized>(
             return Ok(report.ended(pass));
         }
         (run.tell)(Event::Planned(pass.plan.steps.len()));
-        let mut outcome = steps::apply(host, &pass, &in_vain, run);
+        // After these steps everything is looked at anew, or what could not be said before is: what only waits is left until then.
+        let more = !pass.plan.waiting.is_empty() || matches!(scope, Scope::Beyond(_));
+        let mut outcome = steps::apply(host, &pass, &in_vain, run, more);
         applied = true;
-        report.interrupted = outcome.interrupted;
-        outcome.done.sort_unstable();
-        report.unsettled = None;
-        let mut further = false;
-        for index in outcome.done {
-            let step = &pass.plan.steps[index];
-            further |= reached.insert(step.id.clone());
-            report.done.push(step.clone());
-        }
-        report.failed = outcome.failed;
-        // The next look wants something else.
-        further |= report.failed.iter().any(|failed| failed.error.is_overtaken());
+        let mut further = report.take(&pass, &mut outcome, &mut reached);
         note_in_vain(&pass, &report.failed, &mut in_vain);
         match trial::end(host, &pass, &report.failed, &mut in_vain) {
             Ok(given_up) => further |= given_up,
             Err(error) => report.unsettled = Some(error),
+        }
+        if all && !report.interrupted && report.failed.is_empty() && pass.only_waits() {
+            pass.come_true();
+            first = Some(pass);
+            continue;
         }
         if all && !further && !report.failed.is_empty() && !report.interrupted {
             // Nothing was done that was not done before: another pass would meet the same errors.

@@ -86,7 +86,8 @@ const FIXED: [Fixed; 7] = [
         field: "InitConfiguration.nodeRegistration.name",
         evidence: Some(("etcd", "--name=")),
         value: |cluster| cluster.node.name.clone(),
-        reason: "the Node and its etcd member keep their name; keep the old value, or set the host up anew",
+        reason: "the Node and its etcd member keep their name, which is the host's where the file says none; write the old one there, or set \
+                 the host up anew",
     },
 ];
 

@@ -88,6 +88,7 @@ pub mod resource;
 pub mod rollout;
 pub mod sources;
 pub mod status;
+pub mod system_folders;
 pub mod table;
 pub mod verdict;
 pub mod versions;

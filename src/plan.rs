@@ -1,23 +1,24 @@
 //! The plan: what would be done, in which order, why, and what it would restart. Pure.
 
+mod cause;
 mod effect;
 mod left;
 mod order;
-mod policy;
+pub mod policy;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::cluster::{Cluster, Location};
-use crate::desired::self_hosting;
 use crate::diff::static_pod::{ROLLOUT, START};
 use crate::diff::{self, owned};
 use crate::facts::Facts;
 use crate::guard::{self, Forbidden};
 use crate::observed::{Observed, Seen};
-use crate::resource::{Desired, Effect, GivenUp, Id, Origin, Resource, Spec, Waiting, Want};
+use crate::resource::{Desired, Effect, GivenUp, Id, Resource, Spec, Waiting, Want};
 use crate::verdict::{Difference, Verdict};
+use cause::{changed, field_cause, whole_cause};
 use effect::effect;
 use order::held_by;
 
@@ -44,6 +45,8 @@ pub struct Plan {
     pub kept: Vec<Kept>,
     /// How many resources are as wanted.
     pub unchanged: usize,
+    /// How many have drifted, and the configuration says to leave them so.
+    pub left_alone: usize,
 }
 
 /// One step.
@@ -366,62 +369,6 @@ fn change(difference: &Difference, resource: &Resource, changed: &BTreeSet<Strin
         },
     };
     Change { difference: difference.clone(), cause }
-}
-
-/// The fields in which this wish differs from that of the configuration before.
-fn changed(resource: &Resource, context: &Context<'_>) -> BTreeSet<String> {
-    let before = context.before.get(&resource.id);
-    before.map(|before| diff::fields_between(&before.want, &resource.want)).unwrap_or_default()
-}
-
-/// A field differs because the configuration changed, or because somebody changed the host.
-fn field_cause(field: &str, resource: &Resource, changed: &BTreeSet<String>, context: &Context<'_>) -> Cause {
-    let Some(previous) = context.previous else {
-        // A sandbox does not remember where its control plane comes from.
-        let adopted = context.facts.adopted || !context.facts.live;
-        return if adopted { Cause::Adoption } else { configured(field, resource) };
-    };
-    let Some(before) = context.before.get(&resource.id) else { return configured(field, resource) };
-    if std::mem::discriminant(&before.want) != std::mem::discriminant(&resource.want) {
-        return configured(field, resource);
-    }
-    if !changed.contains(field) {
-        return Cause::Drift;
-    }
-    let version = previous.cluster.version != context.cluster.version;
-    match named(field, resource) {
-        // Of what makes up the name of an image, the version is what changes.
-        Some(_) if version && field.rsplit('.').next() == Some("image") => Cause::Version,
-        None if version => Cause::Version,
-        _ => configured(field, resource),
-    }
-}
-
-/// Why something is made or removed whole.
-fn whole_cause(resource: &Resource, seen: &Seen, context: &Context<'_>) -> Cause {
-    match (context.before.get(&resource.id), seen) {
-        // The same was wanted before, so somebody took it away or brought it back.
-        (Some(before), _)
-            if std::mem::discriminant(&before.want) == std::mem::discriminant(&resource.want)
-                && diff::fields_between(&before.want, &resource.want).is_empty() =>
-        {
-            let bytes = if let Seen::File(file) = seen { Some(file.bytes.as_slice()) } else { None };
-            if self_hosting::is_recovery(&resource.want, bytes) { Cause::Recovery } else { Cause::Drift }
-        }
-        _ => configured("", resource),
-    }
-}
-
-/// The line that a field comes from: the origin that names it, else that of the whole resource.
-fn configured(field: &str, resource: &Resource) -> Cause {
-    let whole = || resource.origins.iter().find(|origin| origin.field.is_empty());
-    Cause::Configuration(named(field, resource).or_else(whole).map(|origin| origin.place.clone()))
-}
-
-/// The origin that names a field, or one that it lies within.
-fn named<'a>(field: &str, resource: &'a Resource) -> Option<&'a Origin> {
-    let mut named = resource.origins.iter().filter(|origin| !origin.field.is_empty());
-    named.clone().find(|origin| origin.field == field).or_else(|| named.find(|origin| field.starts_with(&origin.field)))
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ pub const PATH: &str = "/var/lib/planekeeper/last-good.json";
 /// The files of a configuration.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// The name that the Node had: by default it is the machine's, which may have another one by now. A record that an earlier build
+    /// left has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     configuration: Vec<File>,
     patches: Vec<File>,
 }
@@ -33,15 +37,29 @@ pub fn text_of<T: Serialize>(remembered: &T) -> String {
     serde_json::to_string_pretty(remembered).unwrap_or_default() + "\n"
 }
 
+/// The SHA-256 of a text, in hexadecimal digits.
+#[must_use]
+pub fn hash(text: &str) -> String {
+    pki::hex(&Sha256::digest(text.as_bytes()))
+}
+
 impl Record {
     /// The record of a configuration that was read.
     #[must_use]
     pub fn new(sources: &[Source], patches: &[PatchFile]) -> Self {
         let file = |name: &str, text: &str| File { name: name.to_owned(), text: text.to_owned() };
         Self {
+            node: None,
             configuration: sources.iter().map(|source| file(&source.name, &source.text)).collect(),
             patches: patches.iter().map(|patch| file(&patch.name, &patch.text)).collect(),
         }
+    }
+
+    /// With the name of the Node.
+    #[must_use]
+    pub fn naming(mut self, node: &str) -> Self {
+        self.node = Some(node.to_owned());
+        self
     }
 
     /// Its text on disk.
@@ -54,23 +72,61 @@ impl Record {
     /// judged as one that planekeeper meets for the first time.
     #[must_use]
     pub fn cluster(text: &str, machine: &Machine) -> Option<Cluster> {
-        let (sources, patches) = Self::files(text)?;
-        config::parse(&sources).complete(machine, &patches).ok().map(|loaded| loaded.cluster)
+        let record = Self::read(text)?;
+        let hostname = record.node.clone().unwrap_or_else(|| machine.hostname.clone());
+        let machine = Machine { hostname, ..machine.clone() };
+        let (sources, patches) = record.into_files();
+        config::parse(&sources).complete(&machine, &patches).ok().map(|loaded| loaded.cluster)
     }
 
     /// The files of a record, and its patches; `None` where it is damaged.
     #[must_use]
     pub fn files(text: &str) -> Option<(Vec<Source>, Vec<PatchFile>)> {
-        let record: Self = serde_json::from_str(text).ok()?;
-        let sources =
-            record.configuration.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
-        let patches = record.patches.into_iter().map(|file| PatchFile { name: file.name, text: file.text }).collect();
-        Some((sources, patches))
+        Self::read(text).map(Self::into_files)
     }
 
-    /// What a version of the configuration is known by: the SHA-256 of its record, in hexadecimal digits.
+    fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn into_files(self) -> (Vec<Source>, Vec<PatchFile>) {
+        let source = |file: File| Source { name: file.name, text: file.text };
+        let patch = |file: File| PatchFile { name: file.name, text: file.text };
+        (self.configuration.into_iter().map(source).collect(), self.patches.into_iter().map(patch).collect())
+    }
+
+    /// What a version of the configuration is known by: the SHA-256, in hexadecimal digits, of the texts of its files and of its
+    /// patches with their names. It is the same by whatever path the files were reached.
     #[must_use]
-    pub fn hash(text: &str) -> String {
-        pki::hex(&Sha256::digest(text.as_bytes()))
+    pub fn hash(&self) -> String {
+        let texts: Vec<&str> = self.configuration.iter().map(|file| file.text.as_str()).collect();
+        hash(&text_of(&(texts, &self.patches)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: 192.0.2.1}\n---\n\
+                        apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.37.2\n";
+
+    fn record(path: &str) -> Record {
+        Record::new(&[Source { name: path.to_owned(), text: TEXT.to_owned() }], &[])
+    }
+
+    #[test]
+    fn the_name_that_a_node_had_is_that_of_its_record_whatever_the_machine_is_called_now() {
+        let machine = Machine { hostname: "renamed".to_owned(), ..Machine::default() };
+        let name = |record: Record| Record::cluster(&record.to_text(), &machine).unwrap().node.name;
+        assert_eq!(name(record("a.yaml").naming("cp1")), "cp1");
+        assert_eq!(name(record("a.yaml")), "renamed", "an earlier build did not write it down");
+    }
+
+    #[test]
+    fn a_version_is_known_by_what_its_files_say_and_not_by_where_they_are() {
+        assert_eq!(record("/etc/a.yaml").naming("cp1").hash(), record("b.yaml").hash());
+        let other = Record::new(&[Source { name: "b.yaml".to_owned(), text: TEXT.replace("v1.37.2", "v1.37.1") }], &[]);
+        assert_ne!(record("b.yaml").hash(), other.hash());
     }
 }

@@ -301,6 +301,8 @@ pub enum Issuer {
     },
     /// A CA of this host.
     Ca(CaRef),
+    /// It signs itself and is no CA, for a server whose name nobody checks. One that somebody else made is as good, as long as it lasts.
+    Own,
 }
 
 /// A CA, as who is signed by it names it.
@@ -410,6 +412,7 @@ impl Resource {
             Want::Present(Spec::Certificate(spec)) => match &spec.issuer {
                 Issuer::SelfSigned { witnesses } => (witnesses.as_slice(), None),
                 Issuer::Ca(ca) => (none, Some(&ca.id)),
+                Issuer::Own => (none, None),
             },
             Want::Present(Spec::Kubeconfig(spec)) => (none, Some(&spec.issuer.id)),
             _ => (none, None),

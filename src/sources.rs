@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Documents, Loaded, PatchFile, Source};
 use crate::facts::Machine;
+use crate::plan::policy;
 use crate::problem::Problem;
 use crate::record::Record;
 
@@ -52,7 +53,9 @@ impl Sources {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn complete(self, machine: &Machine) -> Result<Loaded, Vec<Problem>> {
-        self.documents.complete(machine, &self.patches)
+        let mut loaded = self.documents.complete(machine, &self.patches)?;
+        loaded.warnings.extend(policy::idle_rules(&loaded.cluster));
+        Ok(loaded)
     }
 }
 
@@ -109,10 +112,17 @@ fn text(path: &Path) -> Result<String, String> {
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(format!("{} is not a file", path.display()));
     }
-    let mut text = String::new();
-    fs::File::open(path).map_err(failed)?.take(FILE_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > FILE_MAX {
+    let mut bytes = Vec::new();
+    fs::File::open(path).map_err(failed)?.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_MAX {
         return Err(format!("{} is larger than {} MiB", path.display(), FILE_MAX >> 20));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        format!(
+            "{}:{line}: this is not UTF-8, which YAML and JSON are written in: save the file as UTF-8",
+            path.display()
+        )
+    })
 }

@@ -288,7 +288,7 @@ pub struct Drift {
 pub struct Certificate {
     /// kubeadm's name of it: `apiserver`, `admin.conf`.
     pub name: String,
-    /// kubeadm's name of the CA that signed it; not set for a CA.
+    /// kubeadm's name of the CA that signed it, its own where it signed itself; not set for a CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
     /// When it began.

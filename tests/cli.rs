@@ -223,6 +223,14 @@ fn drift_that_is_only_to_be_reported_is_shown_and_left() {
     session.json("plan --root host -o json", "report.json");
 }
 
+#[test]
+fn drift_that_is_to_be_left_is_counted_as_such_and_not_as_what_matches() {
+    let leave = "drift:\n  rules:\n  - {resources: 'file:/etc/kubernetes/*', policy: Leave}\n  - {resources: 'object:Deployment/kube-system/coredsn', policy: Leave}\n";
+    let mut session = Session::converged(&with_settings(leave));
+    session.write("host/etc/kubernetes/manifests/kube-scheduler.yaml", "kind: Pod\n");
+    session.run("plan --root host --detailed-exitcode").run("reconcile --root host").matches("left.txt");
+}
+
 const CHANGED: &str = "\
 apiServer:
   certSANs: [api.example.com]
@@ -335,7 +343,10 @@ fn every_problem_of_a_configuration_is_said_at_once_with_its_line() {
     session.write("cluster.yaml", SMALL);
     session.run("config validate").run("config validate --config nowhere.yaml");
     session.write("cluster.yaml", include_str!("config/old.yaml"));
+    session.run("config validate");
+    std::fs::write(session.folder.path().join("cluster.yaml"), [SMALL.as_bytes(), b"# caf\xe9\n"].concat()).unwrap();
     session.run("config validate").matches("validate.txt");
+    session.write("cluster.yaml", include_str!("config/old.yaml"));
     session.json("config validate -o json", "validate-warning.json");
     session.write("cluster.yaml", BAD);
     session.json("config validate -o json", "validate.json");

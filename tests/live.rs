@@ -14,6 +14,7 @@ use planekeeper::engine;
 use planekeeper::facts::Facts;
 use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
+use planekeeper::observed::Seen;
 use planekeeper::plan::Action;
 use planekeeper::resource::{Desired, Id};
 
@@ -36,6 +37,19 @@ fn what_others_wait_for_is_made_before_what_nobody_needs_is_waited_for() {
     let report = engine::reconcile(&run, &cluster(SMALL), None, 4, &|_| {}).unwrap();
     assert!(report.converged(), "{report:#?}");
     assert!(run.waited.load(Ordering::SeqCst) < 1000, "it was waited for while there was something to do");
+}
+
+#[test]
+fn what_only_has_to_be_waited_for_needs_no_look_after_it_has_come() {
+    let cluster = cluster(SMALL);
+    let (machine, _) = up(&cluster);
+    let run =
+        Run::new(&machine, Fault::Until("gate:kube-apiserver", "/cluster/kube-public/ConfigMap.cluster-info.yaml"));
+    let report = run.reconcile(&cluster);
+    assert!(report.converged(), "{report:#?}");
+    assert_eq!(report.done.iter().map(|step| step.id.0.as_str()).collect::<Vec<_>>(), ["gate:kube-apiserver"]);
+    assert!(matches!(report.seen.1[&Id::gate("kube-apiserver")], Ok(Seen::Gate(Ok(())))), "what came was seen");
+    assert_eq!(run.looks.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -148,6 +148,8 @@ fn live(cluster: &Cluster) -> (Desired, Observed) {
     let host = Host { files: Memory::default(), cluster: cluster.clone() };
     converge(&host.files, cluster);
     let mut observed = host.look().observed;
+    let certificate = observed[&Id::certificate("apiserver")].clone();
+    observed.insert(Id::certificate("kubelet-server"), certificate);
     for resource in &desired.resources {
         let seen = match &resource.want {
             Want::Present(Spec::Gate(_)) => Seen::Gate(Ok(())),

@@ -1,5 +1,6 @@
 """From a bare host to a cluster, and what a second run does: nothing. Other nodes join with the real kubeadm."""
 import shlex
+import ssl
 
 import tests_preflight
 from node import CONFIGURATION, differences, expect, said
@@ -22,6 +23,10 @@ def way_up(test):
         unchanged(node, before)
     with test.check("plan --detailed-exitcode agrees"):
         node.do("planekeeper", "plan", "--detailed-exitcode")
+    with test.check("the kubelet serves the certificate that was made for it, and at once the one that is made when that is gone"):
+        serves_another_certificate(node)
+    with test.check("a host that is called otherwise by now is refused, and left as it is"):
+        renamed(node)
     worker = test.node("worker")
     with test.check("a worker joins with the command of join-command"):
         join(worker, node.do("planekeeper", "join-command").stdout)
@@ -36,6 +41,29 @@ def second_control_plane(test):
     with test.check("with two members of etcd, reconcile on the first says No changes"):
         said = first.reconcile().stdout
         expect(said.startswith("No changes."), f"it says: {said}")
+
+
+def serves_another_certificate(node):
+    """The kubelet's certificate is removed, and reconcile run."""
+    path, address = node.path("/var/lib/kubelet/pki/kubelet.crt"), (node.address, 10250)
+    serves = lambda: ssl.get_server_certificate(address).split() != path.read_text().split() and "the kubelet serves another certificate"
+    before = path.read_text()
+    expect(not serves(), "the kubelet does not serve the certificate that is there")
+    path.unlink()
+    node.reconcile()
+    expect(path.read_text() != before, "the certificate is the one that was removed")
+    node.wait_for("the kubelet to serve the new certificate", serves)
+
+
+def renamed(node):
+    """The machine has another name for one run. Nothing is written but the status, which says so."""
+    seen = lambda: {"files": node.files("/etc/kubernetes", "/var/lib/kubelet"), "objects": node.applied(), "containers": node.containers()}
+    before = seen()
+    node.do("hostname", "renamed")
+    said(node.reconcile(exit=1).stdout, "InitConfiguration.nodeRegistration.name", f"{node.name} -> renamed")
+    node.do("hostname", node.name)
+    expect(before == seen(), "something has changed")
+    expect(node.reconcile().stdout.startswith("No changes."), "with its old name again, it is not as configured")
 
 
 def everything(node):

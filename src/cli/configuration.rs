@@ -60,7 +60,10 @@ fn check(path: &Path) -> Result<Result<Configuration, Vec<Problem>>, Failure> {
     let sources = Sources::read(path).map_err(invalid)?;
     let record = sources.record();
     let loaded = sources.complete(&machine::machine());
-    Ok(loaded.map(|loaded| Configuration { loaded, record }))
+    Ok(loaded.map(|loaded| {
+        let record = record.naming(&loaded.cluster.node.name);
+        Configuration { loaded, record }
+    }))
 }
 
 pub(super) fn invalid(message: String) -> Failure {

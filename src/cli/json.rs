@@ -152,6 +152,7 @@ fn summary(plan: &Plan, steps: &[Step]) -> Value {
         "held": plan.held.len(),
         "waiting": plan.waiting.len(),
         "reported": plan.reported.len(),
+        "leftAlone": plan.left_alone,
         "unchanged": plan.unchanged,
     })
 }

@@ -268,7 +268,7 @@ pub fn reconcile(config: &Path, arguments: &Reconcile, format: Format) -> Result
     // Both wait for the disk, and not for each other.
     std::thread::scope(|scope| {
         let kept = news.then(|| scope.spawn(|| host.keep(record::PATH, &text)));
-        told.write_down(place.path(), &text, &report);
+        told.write_down(place.path(), &record, &report);
         kept.map_or(Ok(()), |kept| kept.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })?;
     let first = last_text.is_none();

@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
 
     /// Writes down how the host stands after the run, if that is anything new. Who watches the host does that itself. A status that
     /// cannot be written is worth a warning; the run did what it did.
-    pub fn write_down(self, root: &Path, record: &str, report: &Report) {
+    pub fn write_down(self, root: &Path, record: &Record, report: &Report) {
         if watcher(root).is_some() {
             return;
         }
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn try_write_down(self, root: &Path, record: &str, report: &Report) -> Result<(), String> {
+    fn try_write_down(self, root: &Path, record: &Record, report: &Report) -> Result<(), String> {
         let now = machine::now();
         let program = shown::this_process(status::Mode::Reconcile, now);
         let disk = Disk::open(root).map_err(|error| error.to_string())?;
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
         let (desired, observed) = &report.seen;
         let configuration = Configuration {
             source: std::path::absolute(self.config).unwrap_or_else(|_| self.config.to_owned()).display().to_string(),
-            hash: Record::hash(record),
+            hash: record.hash(),
             revision: None,
             since: Moment(now),
         };

@@ -33,7 +33,7 @@ pub fn plan(context: &Context<'_>, plan: &Plan) -> String {
     waits.iter().filter(|_| !follow).for_each(|step| show_step(&mut out, step));
     show_left(&mut out, plan);
     if nothing(plan) {
-        return out + &unchanged(context, plan.unchanged);
+        return out + &unchanged(context, plan);
     }
     let _ = writeln!(out, "\nPlan: {}.", summary(plan, &plan.steps));
     if let Some(line) = restarts(&plan.steps, "Restarts") {
@@ -79,7 +79,7 @@ fn done_and_left(context: &Context<'_>, report: &Report) -> String {
     }
     show_left(&mut out, &report.left);
     if report.converged() && report.done.is_empty() && report.left.reported.is_empty() {
-        return out + &unchanged(context, report.left.unchanged);
+        return out + &unchanged(context, &report.left);
     }
     let verb = if report.converged() { "Converged" } else { "Not converged" };
     let failed = if report.failed.is_empty() { String::new() } else { format!(", {} failed", report.failed.len()) };
@@ -110,9 +110,11 @@ fn nothing(plan: &Plan) -> bool {
         && plan.reported.is_empty()
 }
 
-fn unchanged(context: &Context<'_>, count: usize) -> String {
+fn unchanged(context: &Context<'_>, plan: &Plan) -> String {
     let (node, config) = (&context.cluster.node.name, context.config.display());
-    format!("No changes. {node} matches {config}: {count} resources, Kubernetes {}.\n", context.cluster.version)
+    let left = if plan.left_alone == 0 { String::new() } else { format!(" but for {} left to drift", plan.left_alone) };
+    let (count, version) = (plan.unchanged, context.cluster.version);
+    format!("No changes. {node} matches {config}{left}: {count} resources, Kubernetes {version}.\n")
 }
 
 /// What is held, refused, waited for or only reported.
@@ -262,6 +264,7 @@ fn summary(plan: &Plan, steps: &[Step]) -> String {
         (plan.held.len(), "held"),
         (plan.waiting.len(), "known later"),
         (plan.reported.len(), "reported"),
+        (plan.left_alone, "left to drift"),
     ];
     parts.extend(rest.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")));
     parts.push(format!("{} unchanged", plan.unchanged));

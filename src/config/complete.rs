@@ -188,6 +188,7 @@ impl Written {
             &mut api.extra_envs,
             report,
         );
+        let certificates = certificates::check(config, minor, report);
         let mut plain = |name: &str, part: &mut v1beta4::ControlPlaneComponent| {
             let path = format!("ClusterConfiguration.{name}");
             component::check(&path, &part.extra_args, &part.extra_volumes, &mut part.extra_envs, report)
@@ -201,8 +202,8 @@ impl Written {
             scheduler: plain("scheduler", &mut config.scheduler),
             control_plane_endpoint: endpoint::control_plane(&config.control_plane_endpoint, bind_port, report),
             node: node::check(&init.node_registration, &machine.hostname, report),
-            etcd: etcd::check(&mut config.etcd, minor, report),
-            certificates: certificates::check(config, minor, report),
+            etcd: etcd::check(&mut config.etcd, &config.certificates_dir, minor, report),
+            certificates,
         }
     }
 

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod component;
 pub mod endpoint;
 pub mod etcd;
+pub mod folders;
 pub mod networking;
 pub mod node;
 pub mod phases;

@@ -1,6 +1,7 @@
 //! The kubelet's flags and configuration.
 
 mod follow;
+pub mod serving;
 
 use serde_json::Value;
 
@@ -51,7 +52,9 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
         .field(".clusterDNS", "ClusterConfiguration.networking.serviceSubnet")
         .field(".clusterDomain", "ClusterConfiguration.networking.dnsDomain")
         .list();
-    desired.push(file(cluster, facts, CONFIGURATION, Content::Yaml(configuration(cluster, facts)), origins));
+    let configuration = configuration(cluster, facts);
+    desired.extend(serving::desired(cluster, facts, &configuration));
+    desired.push(file(cluster, facts, CONFIGURATION, Content::Yaml(configuration), origins));
     desired.extend(follow::desired(cluster, facts));
     desired
 }

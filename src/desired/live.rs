@@ -130,6 +130,8 @@ fn unit(desired: &Desired) -> Resource {
         reads.push(path.clone());
         needs.push(resource.id.clone());
     }
+    // It would make one for itself.
+    needs.extend(Some(kubelet::serving::id()).filter(|id| desired.resources.iter().any(|resource| resource.id == *id)));
     let spec = UnitSpec { name: KUBELET.to_owned(), reads };
     Resource::present(Id::unit(KUBELET), "kubelet-start", needs, Spec::Unit(spec))
 }

@@ -36,9 +36,9 @@ struct Leaf {
 
 /// Subject alternative names.
 #[derive(Default)]
-struct Names {
-    dns: BTreeSet<String>,
-    ip: BTreeSet<IpAddr>,
+pub(super) struct Names {
+    pub dns: BTreeSet<String>,
+    pub ip: BTreeSet<IpAddr>,
 }
 
 /// CAs, what they sign, and the key pair that signs for service accounts.
@@ -296,6 +296,13 @@ fn etcd_leaves(cluster: &Cluster, etcd: &LocalEtcd) -> [Leaf; 2] {
 }
 
 impl Names {
+    /// A single name.
+    pub(super) fn of(name: &str) -> Self {
+        let mut names = Self::default();
+        names.add(name);
+        names
+    }
+
     /// Adds a name: an address where it is one, and an IPv4 address as such even if it is written as an IPv6 one.
     fn add(&mut self, name: &str) {
         match name.parse::<IpAddr>() {

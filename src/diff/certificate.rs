@@ -57,6 +57,7 @@ pub fn judge(
     match &spec.issuer {
         Issuer::SelfSigned { .. } => judge_ca(spec, seen, witness, now),
         Issuer::Ca(ca) => judge_leaf(spec, seen, ca, issuer, now),
+        Issuer::Own => judge_own(spec, seen, now),
     }
 }
 
@@ -66,7 +67,7 @@ pub fn judge(
 pub fn mode_repairs(spec: &CertificateSpec, seen: &CertificateSeen) -> Vec<Repair> {
     let repair = |path: &str, seen, wanted, forbidden| match spec.issuer {
         Issuer::SelfSigned { .. } => mode::lenient(path, seen, wanted, forbidden),
-        Issuer::Ca(_) => mode::exact(path, seen, wanted, spec.owner),
+        Issuer::Ca(_) | Issuer::Own => mode::exact(path, seen, wanted, spec.owner),
     };
     let certificate = seen.certificate_mode.and_then(|seen| repair(&spec.certificate, seen, mode::CERTIFICATE, 0o022));
     let key = seen.key_mode.and_then(|seen| repair(&spec.key, seen, mode::KEY, 0o077));
@@ -167,8 +168,8 @@ pub fn by_hand(spec: &CertificateSpec, seen: &CertificateSeen, issuer: &IssuerSt
     let Issuer::Ca(ca) = &spec.issuer else { return None };
     let reason = cannot_sign(issuer, ca)?;
     let facts = seen.certificate.as_ref()?.as_ref().ok()?;
-    let due =
-        now >= renews_at(&spec.profile, facts) && may_stay(&leaf_differences(spec, seen, ca, now), Some(facts), now);
+    let due = now >= renews_at(&spec.profile, facts)
+        && may_stay(&leaf_differences(spec, seen, Some(ca), now), Some(facts), now);
     due.then(|| format!("{} ends on {}, and {reason}; {}", spec.certificate, date(facts.not_after), errand(spec, ca)))
 }
 
@@ -190,7 +191,7 @@ fn judge_leaf(
     now: i64,
 ) -> Verdict {
     let facts = seen.and_then(|seen| seen.certificate.as_ref()).and_then(|read| read.as_ref().ok());
-    let found = seen.map_or_else(Vec::new, |seen| leaf_differences(spec, seen, ca, now));
+    let found = seen.map_or_else(Vec::new, |seen| leaf_differences(spec, seen, Some(ca), now));
     let modes = seen.map_or_else(Vec::new, |seen| mode::differences(mode_repairs(spec, seen)));
     if seen.is_some() && found.is_empty() {
         return if modes.is_empty() { Verdict::Same } else { Verdict::Update(modes) };
@@ -210,14 +211,24 @@ fn judge_leaf(
     if seen.is_none() { Verdict::Create } else { Verdict::Update(found.into_iter().chain(modes).collect()) }
 }
 
-/// How a leaf's two files differ from what is wanted, but for modes and owners.
-fn leaf_differences(spec: &CertificateSpec, seen: &CertificateSeen, ca: &CaRef, now: i64) -> Vec<Difference> {
+fn judge_own(spec: &CertificateSpec, seen: Option<&CertificateSeen>, now: i64) -> Verdict {
+    let Some(seen) = seen else { return Verdict::Create };
+    let mut found = leaf_differences(spec, seen, None, now);
+    found.extend(mode::differences(mode_repairs(spec, seen)));
+    if found.is_empty() { Verdict::Same } else { Verdict::Update(found) }
+}
+
+/// How a leaf's two files differ from what is wanted, but for modes and owners. Of one that signs itself only its age counts.
+fn leaf_differences(spec: &CertificateSpec, seen: &CertificateSeen, ca: Option<&CaRef>, now: i64) -> Vec<Difference> {
     let mut found = match &seen.certificate {
         None => vec![Difference::added("certificate", wanted_subject(&spec.profile))],
         Some(Err(reason)) => {
             vec![Difference::new("certificate", format!("unreadable: {reason}"), wanted_subject(&spec.profile))]
         }
-        Some(Ok(facts)) => differences(&spec.profile, ca, facts, now),
+        Some(Ok(facts)) => match ca {
+            Some(ca) => differences(&spec.profile, ca, facts, now),
+            None => age(&spec.profile, facts, now).into_iter().collect(),
+        },
     };
     let readable = matches!(seen.certificate, Some(Ok(_)));
     match seen.key {

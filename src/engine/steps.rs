@@ -62,8 +62,15 @@ impl Queue {
 }
 
 /// Applies the steps of a plan, each as soon as what it needs has been applied. A failed step stops what needs it and nothing else.
-pub(super) fn apply<H: Host + ?Sized>(host: &H, pass: &Pass, in_vain: &BTreeMap<Id, String>, run: &Run<'_>) -> Outcome {
-    let work = Work::new(host, pass, in_vain, run);
+/// Where there is `more` to come, what only waits, and nothing else needs, is put off once the rest is done.
+pub(super) fn apply<H: Host + ?Sized>(
+    host: &H,
+    pass: &Pass,
+    in_vain: &BTreeMap<Id, String>,
+    run: &Run<'_>,
+    more: bool,
+) -> Outcome {
+    let work = Work::new(host, pass, in_vain, run, more);
     // Who waits for what comes by itself keeps nobody else from working.
     let waiting = pass.plan.steps.len() - pass.plan.changes().count();
     let workers = if run.workers == 1 { 1 } else { (run.workers + waiting).min(pass.plan.steps.len()) };
@@ -120,7 +127,7 @@ struct Work<'a, H: ?Sized> {
 }
 
 impl<'a, H: Host + ?Sized> Work<'a, H> {
-    fn new(host: &'a H, pass: &'a Pass, in_vain: &'a BTreeMap<Id, String>, run: &'a Run<'a>) -> Self {
+    fn new(host: &'a H, pass: &'a Pass, in_vain: &'a BTreeMap<Id, String>, run: &'a Run<'a>, more: bool) -> Self {
         let resources: BTreeMap<&Id, &Resource> =
             pass.desired.resources.iter().map(|resource| (&resource.id, resource)).collect();
         let steps: BTreeMap<&Id, usize> =
@@ -138,7 +145,7 @@ impl<'a, H: Host + ?Sized> Work<'a, H> {
         let is_last = |(index, step): (usize, &Step)| {
             (step.action == Action::Wait && !followers.contains_key(&index)).then_some(index)
         };
-        let more = !pass.plan.waiting.is_empty() && pass.plan.settled() && pass.plan.changes().next().is_some();
+        let more = more && pass.plan.settled() && pass.plan.changes().next().is_some();
         let last = pass.plan.steps.iter().enumerate().filter(|_| more).filter_map(is_last).collect();
         let lengths: Vec<usize> = pass.plan.steps.iter().map(|step| length(step, resources[&step.id])).collect();
         let chains = chains(&followers, &lengths);

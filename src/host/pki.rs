@@ -83,6 +83,7 @@ impl<'a, F: FileSystem> Readings<'a, F> {
         let (ca, issuer) = match &spec.issuer {
             Issuer::SelfSigned { .. } => (true, None),
             Issuer::Ca(ca) => (false, self.issuer(&ca.certificate)),
+            Issuer::Own => (false, None),
         };
         let (certificate, key) = match (self.read(&spec.certificate, ca), self.read(&spec.key, ca)) {
             (Ok(certificate), Ok(key)) => (certificate, key),
@@ -219,6 +220,7 @@ impl<F: FileSystem> Issuance<'_, F> {
         let (kept, issuer) = match &spec.issuer {
             Issuer::SelfSigned { .. } => (self.optional_key(&spec.key)?, None),
             Issuer::Ca(ca) => (None, Some(self.ca(ca)?)),
+            Issuer::Own => (None, None),
         };
         let made = kept.is_none();
         let key = kept.map_or_else(|| self.new_key(spec.profile.algorithm, &spec.key), Ok)?;

@@ -27,8 +27,8 @@ mod oid {
     pub const CLIENT_AUTH: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x03\x02";
 }
 
-/// Makes a certificate for `key`, in PEM: a CA's where there is no issuer, otherwise a leaf signed by the issuer (its
-/// certificate in PEM, of which the first counts, and its key).
+/// Makes a certificate for `key`, in PEM, signed by the issuer (its certificate in PEM, of which the first counts, and its key). Where
+/// there is none it signs itself: a CA's, or that of a server or client where the profile has such a use.
 ///
 /// Like kubeadm's, it begins five minutes before `now` (in seconds since 1970), ends `validity` after `now`, even where
 /// the issuer ends sooner, has a random positive serial of at most 63 bits, and allows key encipherment whatever its
@@ -46,7 +46,11 @@ pub fn issue(
     let subject = subject(profile);
     let public_key = key.public_key_der()?;
     let tbs = match issuer {
-        None => to_be_signed(&subject, &subject, &public_key, key, profile, &ca_extensions(profile, &public_key), now)?,
+        None => {
+            let leaf = profile.server || profile.client;
+            let extensions = if leaf { leaf_extensions(profile, None) } else { ca_extensions(profile, &public_key) };
+            to_be_signed(&subject, &subject, &public_key, key, profile, &extensions, now)?
+        }
         Some((certificate, issuer_key)) => {
             let ders = certificate_ders(certificate.as_bytes()).map_err(PkiError::Certificate)?;
             let first = ders.first().ok_or_else(|| PkiError::Certificate("there is none".into()))?;

@@ -219,3 +219,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_server_that_nobody_signs_for_signs_for_itself_and_is_no_ca() {
+    let key = generate_key(KeyAlgorithm::EcdsaP256).unwrap();
+    let certificate = issue(&server(), &key, None, NOW).unwrap();
+    let facts = inspect(certificate.as_bytes(), Some(certificate.as_bytes())).unwrap();
+    assert!(facts.server && !facts.is_ca, "{facts:?}");
+    assert_eq!(facts.issuer, facts.common_name);
+    assert!(keys_match(certificate.as_bytes(), &key));
+}

@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{Action, Cause, Context, Plan, Step, changed, field_cause, step};
-use crate::cluster::{DriftPolicy, DriftRule, Settings};
+use super::cause::{changed, field_cause};
+use super::{Action, Cause, Context, Plan, Step, step};
+use crate::cluster::{Cluster, DriftPolicy, DriftRule, Settings};
+use crate::desired::desired;
 use crate::diff::{self, left};
+use crate::facts::Facts;
 use crate::observed::Seen;
+use crate::problem::Problem;
 use crate::resource::{Id, Resource, Want};
 use crate::verdict::Verdict;
 
@@ -82,7 +86,7 @@ pub(super) fn place(step: Step, settings: &Settings, plan: &mut Plan) {
     match if drift && whole { of_whole(&settings.drift, &step.id) } else { DriftPolicy::Repair } {
         DriftPolicy::Repair => plan.steps.push(step),
         DriftPolicy::Report => plan.reported.push(step),
-        DriftPolicy::Leave => plan.unchanged += 1,
+        DriftPolicy::Leave => plan.left_alone += 1,
     }
 }
 
@@ -115,6 +119,33 @@ fn touches(field: &str, fields: &BTreeSet<String>) -> bool {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     fields.iter().any(|other| within(field, other) || within(other, field))
+}
+
+/// The rules that are about nothing that this configuration wants: most likely a slip of the pen.
+#[must_use]
+pub fn idle_rules(cluster: &Cluster) -> Vec<Problem> {
+    // The first is for every resource.
+    let rules = cluster.settings.drift.iter().skip(1);
+    if rules.len() == 0 {
+        return Vec::new();
+    }
+    let facts = Facts { live: true, await_addons: true, ca_certificate: Some(String::new()), ..Facts::default() };
+    let wanted = desired(cluster, &facts);
+    let ids = || wanted.resources.iter().map(|resource| &resource.id).chain(wanted.waiting.iter().map(|one| &one.id));
+    let idle = |rule: &DriftRule| {
+        // A token that is made up has a name that nobody knows before.
+        !rule.resources.contains("bootstrap-token-") && !ids().any(|id| matches(&rule.resources, &id.0))
+    };
+    let rules = rules.enumerate().filter(|(_, rule)| idle(rule));
+    let problem = |(index, rule): (usize, &DriftRule)| {
+        let field = format!("PlanekeeperConfiguration.drift.rules[{index}].resources");
+        let message = format!(
+            "{:?} is no resource of this control plane, so the rule is about nothing: plans and `planekeeper status` show the ids",
+            rule.resources
+        );
+        Problem { place: cluster.lines.of(&field).cloned(), field, message }
+    };
+    rules.map(problem).collect()
 }
 
 /// Whether a text matches a pattern in which `*` stands for any text.

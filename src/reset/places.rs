@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Etcd};
-use crate::yaml;
+use crate::{system_folders, yaml};
 
 /// kubeadm's default `certificatesDir`.
 const CERTIFICATES: &str = "/etc/kubernetes/pki";
@@ -143,54 +143,6 @@ fn cri_socket(texts: &Texts) -> Option<String> {
     of_flags().or_else(|| texts.kubelet.iter().find_map(of_file)).filter(|socket| !socket.is_empty())
 }
 
-/// Folders of the system that are never emptied, nor is any folder that they lie in.
-const SYSTEM: [&str; 40] = [
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/etc/kubernetes",
-    "/etc/planekeeper",
-    "/home",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/media",
-    "/mnt",
-    "/opt",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/srv",
-    "/sys",
-    "/tmp",
-    "/usr",
-    "/var",
-    "/var/cache",
-    "/var/lib",
-    "/var/lib/containerd",
-    "/var/lib/containers",
-    "/var/lib/crio",
-    "/var/lib/docker",
-    "/var/lib/planekeeper",
-    "/var/lib/systemd",
-    "/var/lib/dpkg",
-    "/var/lib/rpm",
-    "/var/local",
-    "/var/log",
-    "/var/mail",
-    "/var/opt",
-    "/var/run",
-    "/var/spool",
-    "/var/tmp",
-    "/usr/local",
-];
-
-/// Folders in which nothing is ever removed.
-const SYSTEM_TREES: [&str; 11] =
-    ["/bin", "/boot", "/dev", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr", "/etc/planekeeper"];
-
 /// Why a folder must not be emptied; `kept` are files that stay whatever is said, such as the configuration.
 ///
 /// # Errors
@@ -199,18 +151,12 @@ pub fn may_empty(path: &str, kept: &[String]) -> Result<(), String> {
     if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
         return Err(format!("{path} is not an absolute path"));
     }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    let path = format!("/{}", parts.join("/"));
-    let below = |inner: &str, outer: &str| {
-        outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let system = SYSTEM.iter().any(|folder| below(folder, &path));
-    let in_system = SYSTEM_TREES.iter().any(|folder| below(&path, folder));
-    let home = parts.len() == 2 && parts[0] == "home";
-    if system || in_system || home {
+    let path = system_folders::plain(path);
+    let path = path.as_str();
+    if system_folders::is_one(path) {
         return Err(format!("{path} is a folder of the system, and is not emptied"));
     }
-    match kept.iter().find(|file| below(file, &path)) {
+    match kept.iter().find(|file| system_folders::holds(path, file)) {
         Some(file) => Err(format!("{file} lies in {path}, which would be emptied; move it away first")),
         None => Ok(()),
     }

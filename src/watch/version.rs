@@ -6,10 +6,10 @@ use super::Wake;
 use super::follower::{cut_off, is_less};
 use super::paths::Wanted;
 use crate::cluster::{Cluster, Location};
-use crate::config::{PatchFile, Source};
+use crate::config::{self, PatchFile, Source};
 use crate::facts::Machine;
 use crate::problem::Problem;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::sources::Sources;
 
 /// A version that is valid.
@@ -18,7 +18,7 @@ pub struct Version {
     pub cluster: Cluster,
     /// What is remembered of it once the host is so.
     pub text: String,
-    /// The SHA-256 of that text.
+    /// What it is known by.
     pub hash: String,
     files: Vec<Source>,
     patches: Vec<PatchFile>,
@@ -30,8 +30,8 @@ impl Version {
     #[must_use]
     pub fn of_record(text: &str, machine: &Machine) -> Option<Self> {
         let (files, patches) = Record::files(text)?;
-        let cluster = Record::cluster(text, machine)?;
-        Some(Self { cluster, text: text.to_owned(), hash: Record::hash(text), files, patches })
+        let loaded = config::parse(&files).complete(machine, &patches).ok()?;
+        Some(Self::new(loaded.cluster, files, patches))
     }
 
     /// The version that was read, with what deserves a word all the same.
@@ -49,11 +49,14 @@ impl Version {
             let place = Some(Location { file: file.name.clone(), line });
             return Err(vec![Problem { place, field: String::new(), message }]);
         }
-        let text = sources.record().to_text();
         let (files, patches) = (sources.files.clone(), sources.patches.clone());
         let loaded = sources.complete(machine)?;
-        let hash = Record::hash(&text);
-        Ok((Self { cluster: loaded.cluster, text, hash, files, patches }, loaded.warnings))
+        Ok((Self::new(loaded.cluster, files, patches), loaded.warnings))
+    }
+
+    fn new(cluster: Cluster, files: Vec<Source>, patches: Vec<PatchFile>) -> Self {
+        let record = Record::new(&files, &patches).naming(&cluster.node.name);
+        Self { text: record.to_text(), hash: record.hash(), cluster, files, patches }
     }
 
     /// What was read lacks something of this version.
@@ -67,7 +70,7 @@ impl Version {
 pub struct Seen {
     /// Its files, or why it cannot be read.
     pub sources: Result<Sources, String>,
-    /// The SHA-256 of what would be remembered of it, or of why it cannot be read.
+    /// What this version is known by, or the SHA-256 of why it cannot be read.
     pub hash: String,
 }
 
@@ -77,8 +80,8 @@ impl Seen {
     pub fn read(path: &Path) -> Self {
         let sources = Sources::read(path);
         let hash = match &sources {
-            Ok(sources) => Record::hash(&sources.record().to_text()),
-            Err(why) => Record::hash(why),
+            Ok(sources) => sources.record().hash(),
+            Err(why) => record::hash(why),
         };
         Self { sources, hash }
     }

@@ -446,7 +446,7 @@ pub enum Fault<'a> {
     From(usize),
     On(&'a str),
     Lost(&'a str),
-    /// This gate opens once an object is there, or after very many questions.
+    /// This gate is seen closed, and opens to who waits for it once an object is there, or after very many questions.
     Until(&'a str, &'a str),
 }
 
@@ -460,6 +460,8 @@ pub struct Run<'a> {
     steps: AtomicUsize,
     /// How often something sick was waited for.
     pub waited: AtomicUsize,
+    /// How often the machine was looked at.
+    pub looks: AtomicUsize,
 }
 
 impl<'a> Run<'a> {
@@ -468,7 +470,8 @@ impl<'a> Run<'a> {
         let mut files = Faulty::new(&machine.files, usize::MAX, None);
         files.after = Box::new(|_| machine.burn());
         let (writer, begun) = (Writer::new(files), Begun::default());
-        Self { machine, sandbox, writer, begun, fault, steps: AtomicUsize::new(0), waited: AtomicUsize::new(0) }
+        let none = || AtomicUsize::new(0);
+        Self { machine, sandbox, writer, begun, fault, steps: none(), waited: none(), looks: none() }
     }
 
     fn is_sick(&self, resource: &Resource) -> bool {
@@ -521,6 +524,7 @@ impl Host for Run<'_> {
 
     fn observe(&self, desired: &Desired) -> Observed {
         self.machine.tick();
+        self.looks.fetch_add(1, Ordering::SeqCst);
         let mut observed = self.sandbox.observe(desired);
         let never = !self.machine.has_manifest("etcd");
         for resource in &desired.resources {
@@ -536,6 +540,9 @@ impl Host for Run<'_> {
                 }
                 Want::Present(Spec::StaticPod(spec)) => Ok(Seen::StaticPod(self.machine.pod_seen(spec))),
                 Want::Present(Spec::Gate(_)) if self.is_sick(resource) => Ok(Seen::Gate(Err("it is sick".to_owned()))),
+                Want::Present(Spec::Gate(_)) if matches!(self.fault, Fault::Until(id, _) if id == resource.id.0) => {
+                    Ok(Seen::Gate(Err("not yet".to_owned())))
+                }
                 Want::Present(Spec::Gate(spec)) => Ok(Seen::Gate(self.machine.holds(&spec.condition))),
                 _ if is_object(resource) && !never && !self.machine.api_answers() => {
                     Err(ObserveError { what: resource.id.0.clone(), why: "connection refused".to_owned() })

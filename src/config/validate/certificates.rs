@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::duration::GoDuration;
 use super::super::kubeadm::v1beta4::ClusterConfiguration;
 use super::super::report::Report;
-use super::super::{syntax, words};
-use super::{MANIFESTS, note, or};
+use super::super::words;
+use super::{folders, or};
 use crate::cluster::{CertificateKey, KeyAlgorithm};
 
 const DIRECTORY: &str = "ClusterConfiguration.certificatesDir";
@@ -32,12 +32,7 @@ pub struct Certificates {
 pub fn check(config: &mut ClusterConfiguration, minor: Option<u32>, report: &mut Report) -> Option<Certificates> {
     or(&config.certificates_dir, "/etc/kubernetes/pki").to_owned().clone_into(&mut config.certificates_dir);
     let directory = config.certificates_dir.trim_end_matches('/').to_owned();
-    if note(report, DIRECTORY, syntax::absolute_path(&config.certificates_dir)).is_some() && directory.is_empty() {
-        report.error(DIRECTORY, "is the root of the host: give the certificates a folder of their own");
-    }
-    if directory == MANIFESTS {
-        report.error(DIRECTORY, "is the folder of static Pods: give the certificates another");
-    }
+    folders::of_certificates(DIRECTORY, &config.certificates_dir, report);
     let algorithm = algorithm(config, minor, report);
     let life = life(LIFE, &mut config.certificate_validity_period, YEAR, report);
     let ca_life = self::life(CA_LIFE, &mut config.ca_certificate_validity_period, YEAR * 10, report);

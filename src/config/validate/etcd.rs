@@ -3,7 +3,7 @@
 use super::super::kubeadm::v1beta4::{Etcd as Written, ExternalEtcd as WrittenExternal, LocalEtcd as WrittenLocal};
 use super::super::report::Report;
 use super::super::syntax;
-use super::{component, filled, note, or};
+use super::{component, filled, folders, note, or};
 use crate::cluster::{Etcd, ExternalEtcd, LocalEtcd};
 
 const FIELD: &str = "ClusterConfiguration.etcd";
@@ -11,7 +11,7 @@ const LOCAL: &str = "ClusterConfiguration.etcd.local";
 const EXTERNAL: &str = "ClusterConfiguration.etcd.external";
 
 /// The etcd that is wanted: on this host unless another is named.
-pub fn check(written: &mut Written, minor: Option<u32>, report: &mut Report) -> Etcd {
+pub fn check(written: &mut Written, certificates: &str, minor: Option<u32>, report: &mut Report) -> Etcd {
     if written.local.is_some() && written.external.is_some() {
         report.error(FIELD, "names both a local and an external etcd: keep one of them");
     }
@@ -20,16 +20,11 @@ pub fn check(written: &mut Written, minor: Option<u32>, report: &mut Report) -> 
     }
     let local = written.local.get_or_insert_default();
     or(&local.data_dir, "/var/lib/etcd").to_owned().clone_into(&mut local.data_dir);
-    Etcd::Local(check_local(local, report))
+    Etcd::Local(check_local(local, certificates, report))
 }
 
-fn check_local(local: &mut WrittenLocal, report: &mut Report) -> LocalEtcd {
-    let data_dir = format!("{LOCAL}.dataDir");
-    if note(report, &data_dir, syntax::absolute_path(&local.data_dir)).is_some()
-        && local.data_dir.trim_end_matches('/').is_empty()
-    {
-        report.error(data_dir, "is the root of the host: give etcd a folder of its own");
-    }
+fn check_local(local: &mut WrittenLocal, certificates: &str, report: &mut Report) -> LocalEtcd {
+    folders::of_data(&format!("{LOCAL}.dataDir"), &local.data_dir, certificates, report);
     images(LOCAL, &local.image_repository, &local.image_tag, report);
     for (field, names) in [("serverCertSANs", &local.server_cert_sans), ("peerCertSANs", &local.peer_cert_sans)] {
         sans(&format!("{LOCAL}.{field}"), names, report);

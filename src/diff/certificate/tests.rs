@@ -238,3 +238,28 @@ fn a_users_ca_keeps_its_modes_unless_they_are_dangerous() {
     assert_eq!(judged(0o664, 0o600), [("/pki/x.crt".to_owned(), 0o644)]);
     assert_eq!(judged(0o600, 0o640), [("/pki/x.key".to_owned(), 0o600)]);
 }
+
+#[test]
+fn what_signs_itself_is_kept_whatever_it_says_until_it_nears_its_end_or_cannot_be_used() {
+    let judge =
+        |seen: Option<CertificateSeen>, now| judge(&spec(Issuer::Own), seen.as_ref(), &IssuerState::Absent, None, now);
+    let of_a_kubelet = || CertificateFacts {
+        common_name: "cp1@1795900530".into(),
+        dns_names: ["cp1".into()].into(),
+        issuer: "cp1-ca@1795900530".into(),
+        signed_by_issuer: None,
+        ..facts()
+    };
+    assert_eq!(judge(None, DAY), Verdict::Create);
+    assert_eq!(judge(Some(seen(of_a_kubelet())), DAY), Verdict::Same);
+    let field = |seen: CertificateSeen, now| match judge(Some(seen), now) {
+        Verdict::Update(found) => found.into_iter().map(|found| found.field).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(seen(of_a_kubelet()), YEAR - YEAR / 3), ["expires"]);
+    assert_eq!(field(CertificateSeen { pair: false, ..seen(of_a_kubelet()) }, DAY), ["key"]);
+    assert_eq!(field(CertificateSeen { key: KeySeen::Absent, ..seen(of_a_kubelet()) }, DAY), ["key"]);
+    assert_eq!(field(CertificateSeen { certificate: None, pair: false, ..seen(of_a_kubelet()) }, DAY), ["certificate"]);
+    let open = Some(Mode { mode: 0o644, owner: Owner::default() });
+    assert_eq!(field(CertificateSeen { key_mode: open, ..seen(of_a_kubelet()) }, DAY).len(), 1);
+}
