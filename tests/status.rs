@@ -712,6 +712,7 @@ fn a_pause_is_written_with_its_reason_and_end_and_taken_back() {
     let prompt = Prompt::new();
     fs::create_dir(prompt.0.path().join("host")).unwrap();
     assert_eq!(prompt.run("pause").1, 64, "a pause has a reason");
+    assert_eq!(prompt.run("pause --reason \u{1b}[2J").1, 64, "it is shown on terminals");
     let (said, code) = prompt.run("pause --reason maintenance --for 2h");
     assert!(code == 0 && said.starts_with("This host is paused by ada since "), "{said}");
     let (said, _) = prompt.run("pause --reason maintenance --for 2h --output json");

@@ -252,11 +252,22 @@ pub struct PauseArguments {
     #[command(flatten)]
     pub place: Place,
     /// Why, for whoever wonders
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = one_line)]
     pub reason: String,
     /// For how long; without it, until planekeeper resume
     #[arg(long = "for", value_name = "DURATION")]
     pub length: Option<Length>,
+}
+
+/// A text that can be shown wherever a line can be.
+fn one_line(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is empty: say why".to_owned()),
+        text if text.chars().any(char::is_control) => {
+            Err("it has a line break or another control character in it".to_owned())
+        }
+        text => Ok(text.to_owned()),
+    }
 }
 
 /// What `join-command` takes.

@@ -95,10 +95,11 @@ sudo chown $(id -u):$(id -g) $HOME/.kube/config
 /// `join-command`.
 ///
 /// # Errors
-/// There is no cluster CA yet, or no bootstrap token that a node could join with.
+/// There is no cluster CA yet, or no bootstrap token that a node could join with; or only root may read them: 77.
 pub fn command(config: &Path, arguments: &JoinCommand, format: Format) -> Result<Exit, Failure> {
     let key = arguments.certificate_key.as_deref().map(CertificateKey::from_hex).transpose();
     let key = key.map_err(|error| Failure::new(Exit::WrongCall, format!("--certificate-key: {error}")))?;
+    super::run::permit(&arguments.place)?;
     let cluster = configuration::load(config)?.loaded.cluster;
     let facts = super::run::facts(&cluster, &arguments.place)?;
     let commands = Commands::new(&cluster, &facts, key).map_err(|error| Failure::new(Exit::Failed, error))?;

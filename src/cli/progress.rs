@@ -43,7 +43,35 @@ struct State {
     planned: usize,
     ended: usize,
     running: BTreeMap<String, Running>,
+    lines: Lines,
     over: bool,
+}
+
+/// Lines that are still to be written. A cold run has one for each of its files, within milliseconds: what comes in a burst is written
+/// together, rather than that everybody waits for whoever reads it.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    written: Option<Instant>,
+}
+
+impl Lines {
+    /// Adds a line, and writes it at once if none was written just now.
+    fn add(&mut self, line: &str, now: Instant, out: &mut impl Write) {
+        self.text.push_str(line);
+        if self.written.is_none_or(|written| now - written >= REDRAW) {
+            self.write(now, out);
+        }
+    }
+
+    /// Writes what there is, in one write: lines of steps that run side by side do not mix. What cannot be told is not worth stopping for.
+    fn write(&mut self, now: Instant, out: &mut impl Write) {
+        if !self.text.is_empty() {
+            let _ = out.write_all(self.text.as_bytes());
+            self.text.clear();
+            self.written = Some(now);
+        }
+    }
 }
 
 /// What is being done.
@@ -98,7 +126,8 @@ impl Progress {
     /// So many things are to be done now.
     pub fn planned(&self, count: usize) {
         let mut state = self.shared.lock();
-        *state = State { planned: count, over: state.over, ..State::default() };
+        let lines = std::mem::take(&mut state.lines);
+        *state = State { planned: count, lines, over: state.over, ..State::default() };
         drop(state);
         self.teller.get_or_init(|| {
             let (shared, terminal) = (Arc::clone(&self.shared), self.terminal);
@@ -124,27 +153,31 @@ impl Progress {
         if let Some(running) = state.running.get_mut(name) {
             running.waits = one_line(what);
             if !self.terminal {
-                running.told = Some((Instant::now(), running.waits.clone()));
-                tell_wait(name, &running.waits);
+                let now = Instant::now();
+                running.told = Some((now, running.waits.clone()));
+                let line = wait_line(name, &running.waits);
+                state.lines.add(&line, now, &mut stderr());
             }
         }
     }
 
-    /// It has ended: the line that is told of it, if any, made of the seconds that it took. What cannot be told is not worth stopping for.
+    /// It has ended: the line that is told of it, if any, made of the seconds that it took.
     pub fn ended(&self, name: &str, line: impl FnOnce(f32) -> Option<String>) {
         let mut state = self.shared.lock();
         state.ended += 1;
         let since = state.running.remove(name).map(|running| running.since.elapsed()).unwrap_or_default();
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
         if let Some(line) = line(since.as_secs_f32()) {
-            // One write a line: lines of steps that run side by side do not mix.
-            let _ = stderr().write_all(format!("{clear}{line}\n").as_bytes());
+            state.lines.add(&format!("{clear}{line}\n"), Instant::now(), &mut stderr());
         }
     }
 
     /// Tells no more, and takes the redrawn line away.
     pub fn clear(&mut self) {
-        self.shared.lock().over = true;
+        let mut state = self.shared.lock();
+        state.over = true;
+        state.lines.write(Instant::now(), &mut stderr());
+        drop(state);
         self.shared.over.notify_all();
         if let Some(teller) = self.teller.take() {
             let _ = teller.join();
@@ -167,6 +200,7 @@ impl Shared {
     fn draw(&self) {
         let mut state = self.lock();
         while !state.over {
+            state.lines.write(Instant::now(), &mut stderr());
             let line: String = state.line().chars().take(WIDTH).collect();
             let _ = stderr().write_all(format!("\r\x1b[K{line}").as_bytes());
             state = self.over.wait_timeout(state, REDRAW).unwrap_or_else(PoisonError::into_inner).0;
@@ -179,11 +213,13 @@ impl Shared {
         let mut state = self.lock();
         while !state.over {
             let now = Instant::now();
-            for (name, running) in &mut state.running {
+            let State { running, lines, .. } = &mut *state;
+            for (name, running) in running {
                 if let Some(waits) = running.due(now) {
-                    tell_wait(name, waits);
+                    lines.text.push_str(&wait_line(name, waits));
                 }
             }
+            lines.write(now, &mut stderr());
             state = self.over.wait_timeout(state, REDRAW).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -203,8 +239,8 @@ impl State {
     }
 }
 
-fn tell_wait(name: &str, waits: &str) {
-    let _ = stderr().write_all(format!("waiting {name}: {waits}\n").as_bytes());
+fn wait_line(name: &str, waits: &str) -> String {
+    format!("waiting {name}: {waits}\n")
 }
 
 /// A reason in one line of bounded length.
@@ -225,6 +261,21 @@ mod tests {
         assert_eq!(one_line("it exited; its last lines:\n        a\n        b\n"), "it exited; its last lines: a b");
         assert_eq!(one_line(&"ä".repeat(REASON)).chars().count(), REASON);
         assert!(one_line(&"ä".repeat(REASON + 1)).ends_with("ä…"));
+    }
+
+    #[test]
+    fn lines_of_a_burst_are_written_together_and_a_line_by_itself_at_once() {
+        let (start, mut lines, mut out) = (Instant::now(), Lines::default(), Vec::new());
+        lines.add("a\n", start, &mut out);
+        assert_eq!(out, b"a\n");
+        lines.add("b\n", start, &mut out);
+        lines.add("c\n", start + REDRAW / 2, &mut out);
+        assert_eq!(out, b"a\n", "whoever looks after a tenth of a second writes the rest");
+        lines.add("d\n", start + REDRAW, &mut out);
+        assert_eq!(out, b"a\nb\nc\nd\n");
+        lines.add("e\n", start + REDRAW, &mut out);
+        lines.write(start + REDRAW, &mut out);
+        assert!(out.ends_with(b"d\ne\n"));
     }
 
     #[test]

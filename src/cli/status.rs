@@ -215,7 +215,7 @@ pub fn pause(arguments: &PauseArguments, format: Format) -> Result<Exit, Failure
     let place = &arguments.place;
     run::permit(place)?;
     let now = machine::now();
-    let length = arguments.length.map(|length| i64::try_from(length.0.as_secs()).unwrap_or(i64::MAX));
+    let length = arguments.length.map(|length| i64::try_from(length.0.as_millis().div_ceil(1000)).unwrap_or(i64::MAX));
     let pause = Pause {
         reason: arguments.reason.clone(),
         since: Moment(now),
