@@ -40,6 +40,12 @@ pub fn kubelet(
                 format!("is not a field of the kubelet of 1.{}, which would not start: remove it", release.minor);
             report.error(format!("{}.{field}", kubelet::KIND), message);
         }
+        for (field, message) in kubelet::limits::problems(written) {
+            report.error(format!("{}.{field}", kubelet::KIND), message);
+        }
+        for (field, message) in kubelet::limits::doubts(written) {
+            report.warn(format!("{}.{field}", kubelet::KIND), message);
+        }
         let folder = written.get("staticPodPath").and_then(Value::as_str).unwrap_or_default();
         if !folder.is_empty() && folder.trim_end_matches('/') != MANIFESTS {
             let message = format!("is {folder:?}, but the static Pods are in {MANIFESTS}: remove the field");

@@ -1,5 +1,6 @@
 //! The kubelet's configuration: kubeadm's defaults for the cluster, and what differs on a host.
 
+pub mod limits;
 pub mod types;
 
 use serde_json::{Value, json};
