@@ -50,9 +50,13 @@ impl Difference {
     }
 }
 
-/// A value as people see it: without the user and password of a URL, as a proxy's may have.
+/// A value as people see it: without a private key that somebody put where none belongs, and without the user and password of a URL, as a
+/// proxy's may have.
 fn shown(value: impl Into<String>) -> String {
     let value = value.into();
+    if value.contains("PRIVATE KEY") {
+        return "*** (a private key)".to_owned();
+    }
     if !value.contains("://") {
         return value;
     }
@@ -73,12 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_and_password_of_a_url_are_not_shown() {
+    fn a_private_key_and_the_user_and_password_of_a_url_are_not_shown() {
         for (value, seen) in [
             ("http://user:pa:ss@proxy:3128", "http://***@proxy:3128"),
             ("a http://u@x/y@z, https://b:c@[::1]:6443/", "a http://***@x/y@z, https://***@[::1]:6443/"),
             ("https://proxy:3128/a@b", "https://proxy:3128/a@b"),
             ("no@url", "no@url"),
+            ("a\n-----BEGIN EC PRIVATE KEY-----\nMHc=", "*** (a private key)"),
         ] {
             assert_eq!(Difference::new("f", value, value).after.as_deref(), Some(seen));
         }

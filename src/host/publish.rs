@@ -270,6 +270,8 @@ impl Work {
         let live = api.look(&[&bare], false)?.objects.pop().transpose()?.flatten();
         if live.is_none() {
             api.apply(&bare, None)?;
+            // From here on the watch tells of it: nobody has to ask again.
+            api.look(&[&bare], false)?;
             self.sent = None;
         }
         self.read_label(live.as_ref().unwrap_or(&bare));
