@@ -12,7 +12,8 @@ use crate::pki::{self, PkiError, PrivateKey};
 ///
 /// To find an RSA key takes 30 ms to more than 100 ms, by chance, ten times as long as everything else that its file takes. One is as
 /// good as another: nobody waits for a key of their own but for the next one, so that what is needed first has it first, however long
-/// a search takes. As many are searched for at once as there are processors, and no more than somebody waits for.
+/// a search takes. While anybody waits, all processors search, also for the last key: the first that is found is as good. What is found
+/// when nobody waits any more is for whoever asks next.
 ///
 /// Whoever keeps a host has one more ready: a key that nothing was signed for yet, which is worth less than those of the CAs, which pass
 /// through the same memory. It is written nowhere, and its memory is cleared as it goes.
@@ -58,9 +59,7 @@ impl Keys {
             return pki::generate_key(algorithm);
         }
         let mut state = self.0.lock();
-        if self.0.ahead == Some(algorithm)
-            && let Some(ready) = state.ready.take()
-        {
+        if let Some(ready) = state.ready.take_if(|ready| ready.algorithm() == Some(algorithm)) {
             self.0.begin(&mut state);
             return Ok(ready);
         }
@@ -87,15 +86,11 @@ impl Makers {
         }
     }
 
-    /// What is made next: more are wanted than are being made.
+    /// What is made next, where there is a processor for it.
     fn missing(&self, state: &State) -> Option<KeyAlgorithm> {
-        let ahead = self.ahead.filter(|_| state.ready.is_none());
-        let wanted = || state.waiting.iter().map(|request| request.algorithm).chain(ahead);
-        let lacks = |algorithm: &KeyAlgorithm| {
-            let of_it = |one: &KeyAlgorithm| one == algorithm;
-            wanted().filter(of_it).count() > state.making.iter().copied().filter(of_it).count()
-        };
-        wanted().find(lacks).filter(|_| state.making.len() < processors())
+        let waited_for = state.waiting.front().map(|request| request.algorithm);
+        let ahead = || self.ahead.filter(|ahead| state.ready.is_none() && !state.making.contains(ahead));
+        waited_for.or_else(ahead).filter(|_| state.making.len() < processors())
     }
 
     /// Makes keys for as long as some are missing.
@@ -112,7 +107,10 @@ impl Makers {
                     let request = state.waiting.remove(first);
                     drop(request.map(|request| request.answer.send(made)));
                 }
-                None => state.ready = made.ok().filter(|_| self.ahead == Some(algorithm)),
+                None if self.ahead.is_none_or(|ahead| ahead == algorithm) => {
+                    state.ready = made.ok().or(state.ready.take())
+                }
+                None => {}
             }
             match self.missing(&state).filter(|_| !(failed && state.waiting.is_empty())) {
                 Some(next) => {
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_first_gets_the_first_key_and_no_key_is_made_for_nobody() {
+    fn who_asks_first_gets_the_first_key_and_all_processors_search_for_it() {
         let keys = Keys::default();
         let mut state = keys.0.lock();
         let mut asked = Vec::new();
@@ -184,7 +182,7 @@ mod tests {
             asked.push(one);
         }
         keys.0.begin(&mut state);
-        assert_eq!(state.making.len(), processors().min(6));
+        assert_eq!(state.making.len(), processors());
         drop(state);
         let mut seen = BTreeSet::new();
         while let Some(last) = asked.pop() {
@@ -193,6 +191,11 @@ mod tests {
             seen.extend(asked.drain(..).map(|one| pem(&one.try_recv().unwrap().unwrap())));
         }
         assert_eq!(seen.len(), 6);
-        assert!(!is_ready(&keys));
+        // What was found for nobody is a key of its own too.
+        let spare = is_ready(&keys);
+        assert!(
+            seen.insert(pem(&keys.take(KeyAlgorithm::Rsa2048).unwrap())),
+            "a key was given twice; one was spare: {spare}"
+        );
     }
 }
