@@ -108,7 +108,7 @@ impl Makers {
                     drop(request.map(|request| request.answer.send(made)));
                 }
                 None if self.ahead.is_none_or(|ahead| ahead == algorithm) => {
-                    state.ready = made.ok().or(state.ready.take())
+                    state.ready = made.ok().or(state.ready.take());
                 }
                 None => {}
             }
