@@ -51,11 +51,18 @@ impl Pass {
         self.plan.settled() && waits && !decides
     }
 
-    /// All that was waited for has come: nothing was changed since the look, so that it needs no other.
-    fn come_true(&mut self) {
-        let steps = std::mem::take(&mut self.plan.steps);
-        self.plan.unchanged += steps.len();
-        self.observed.extend(steps.into_iter().map(|step| (step.id, Ok(Seen::Gate(Ok(()))))));
+    /// What was waited for holds now, all of it together: nothing was changed since the look, so that it needs no other. Each was waited for
+    /// by itself, and the first may be gone when the last has come.
+    fn has_come<H: Host + ?Sized>(&mut self, host: &H) -> bool {
+        let waited: BTreeSet<&Id> = self.plan.steps.iter().map(|step| &step.id).collect();
+        let gates = self.desired.resources.iter().filter(|resource| waited.contains(&resource.id)).cloned().collect();
+        let seen = host.observe_part(&Desired { resources: gates, ..Desired::default() });
+        let all = self.plan.steps.iter().all(|step| matches!(seen.get(&step.id), Some(Ok(Seen::Gate(Ok(()))))));
+        if all {
+            self.plan.unchanged += std::mem::take(&mut self.plan.steps).len();
+            self.observed.extend(seen);
+        }
+        all
     }
 }
 
@@ -328,8 +335,7 @@ pub fn reconcile_with<H: Host + ?Sized>(
             Ok(given_up) => further |= given_up,
             Err(error) => report.unsettled = Some(error),
         }
-        if all && !report.interrupted && report.failed.is_empty() && pass.only_waits() {
-            pass.come_true();
+        if all && !report.interrupted && report.failed.is_empty() && pass.only_waits() && pass.has_come(host) {
             first = Some(pass);
             continue;
         }

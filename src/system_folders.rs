@@ -50,7 +50,16 @@ const SYSTEM: [&str; 40] = [
 const SYSTEM_TREES: [&str; 11] =
     ["/bin", "/boot", "/dev", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr", "/etc/planekeeper"];
 
-/// Whether a path, as [`plain`] has it, is such a folder.
+/// Folders below which disks are mounted that may well be somebody's own.
+const MOUNTED: [&str; 4] = ["/media", "/mnt", "/opt", "/srv"];
+
+/// Whether a path, as [`plain`] has it, is a folder that others use, or has one within.
+#[must_use]
+pub fn is_shared(path: &str) -> bool {
+    !MOUNTED.contains(&path) && SYSTEM.iter().any(|folder| holds(path, folder))
+}
+
+/// Whether a path, as [`plain`] has it, is such a folder, or lies where everything is the system's or a person's.
 #[must_use]
 pub fn is_one(path: &str) -> bool {
     // The folder of everything that a person has.

@@ -18,7 +18,7 @@ SOMEBODY = 12345  # an owner
 RESTARTING = re.compile(r"/manifests/|/(controller-manager|scheduler)\.conf$")
 PROTECTED = re.compile(r"/pki/(ca|front-proxy-ca|etcd/ca)\.(crt|key)$|/sa\.key$")  # nobody makes these anew
 FOLDERS = ("/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd", "/etc/kubernetes/audit")
-KUBELETS = ("config.yaml", "kubeadm-flags.env", "instance-config.yaml", "pki/kubelet.crt", "pki/kubelet.key")
+KUBELETS = ("config.yaml", "kubeadm-flags.env", "instance-config.yaml")
 EDITS = {
     "ConfigMap": lambda object: {"data": {next(key for key in object["data"] if not key.startswith("jws")): "drift"}},
     "Secret": lambda object: {"data": {"usage-bootstrap-signing": "bm8="}},
@@ -47,8 +47,6 @@ def resource(path):
         return f"kubeconfig:{name}"
     if "/sa." in path:
         return "keypair:sa"
-    if path.startswith("/var/lib/kubelet/pki/kubelet."):
-        return "certificate:kubelet-server"
     if path.endswith((".crt", ".key")):
         return f"certificate:{path.removeprefix('/etc/kubernetes/pki/').rsplit('.', 1)[0]}"
     return f"file:{path}"

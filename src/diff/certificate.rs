@@ -61,13 +61,13 @@ pub fn judge(
     }
 }
 
-/// The modes and owners to set. Those of a CA's files, which a person may have brought along, count only where they are
+/// The modes and owners to set. Those of files that a person may have brought along, a CA's and what a kubelet serves, count only where they are
 /// dangerous: a certificate that others may write, a key that others may read.
 #[must_use]
 pub fn mode_repairs(spec: &CertificateSpec, seen: &CertificateSeen) -> Vec<Repair> {
     let repair = |path: &str, seen, wanted, forbidden| match spec.issuer {
-        Issuer::SelfSigned { .. } => mode::lenient(path, seen, wanted, forbidden),
-        Issuer::Ca(_) | Issuer::Own => mode::exact(path, seen, wanted, spec.owner),
+        Issuer::SelfSigned { .. } | Issuer::Own => mode::lenient(path, seen, wanted, forbidden),
+        Issuer::Ca(_) => mode::exact(path, seen, wanted, spec.owner),
     };
     let certificate = seen.certificate_mode.and_then(|seen| repair(&spec.certificate, seen, mode::CERTIFICATE, 0o022));
     let key = seen.key_mode.and_then(|seen| repair(&spec.key, seen, mode::KEY, 0o077));
@@ -218,6 +218,12 @@ fn judge_own(spec: &CertificateSpec, seen: Option<&CertificateSeen>, now: i64) -
     if found.is_empty() { Verdict::Same } else { Verdict::Update(found) }
 }
 
+/// It is of no CA but its own: planekeeper's, or one that a kubelet made for itself, whose CA it threw away. Another is somebody's own.
+fn signs_itself(facts: &CertificateFacts) -> bool {
+    let of_a_kubelet = facts.common_name.replacen('@', "-ca@", 1) == facts.issuer && facts.common_name.contains('@');
+    of_a_kubelet || facts.issuer == facts.common_name
+}
+
 /// How a leaf's two files differ from what is wanted, but for modes and owners. Of one that signs itself only its age counts.
 fn leaf_differences(spec: &CertificateSpec, seen: &CertificateSeen, ca: Option<&CaRef>, now: i64) -> Vec<Difference> {
     let mut found = match &seen.certificate {
@@ -227,7 +233,8 @@ fn leaf_differences(spec: &CertificateSpec, seen: &CertificateSeen, ca: Option<&
         }
         Some(Ok(facts)) => match ca {
             Some(ca) => differences(&spec.profile, ca, facts, now),
-            None => age(&spec.profile, facts, now).into_iter().collect(),
+            None if signs_itself(facts) => age(&spec.profile, facts, now).into_iter().collect(),
+            None => Vec::new(),
         },
     };
     let readable = matches!(seen.certificate, Some(Ok(_)));

@@ -47,7 +47,7 @@ impl<'a, F: FileSystem> Readings<'a, F> {
         Self { files, issuers: Mutex::default() }
     }
 
-    /// Reads a file. A link is an obstacle unless it is the user's to make: a CA may lie elsewhere.
+    /// Reads a file. A link is an obstacle unless it is the user's to make: a CA may lie elsewhere, and what a kubelet serves.
     fn read(&self, path: &str, follow: bool) -> Result<Read, Stop> {
         let error = |error: io::Error| Stop::Error(unreadable(path, &error));
         let (looked, read) = self.files.look_and_read(path, follow).map_err(error)?;
@@ -80,12 +80,12 @@ impl<'a, F: FileSystem> Readings<'a, F> {
     /// # Errors
     /// A file that is there cannot be read.
     pub fn certificate(&self, spec: &CertificateSpec) -> Result<Seen, ObserveError> {
-        let (ca, issuer) = match &spec.issuer {
-            Issuer::SelfSigned { .. } => (true, None),
-            Issuer::Ca(ca) => (false, self.issuer(&ca.certificate)),
-            Issuer::Own => (false, None),
+        let (ca, follow, issuer) = match &spec.issuer {
+            Issuer::SelfSigned { .. } => (true, true, None),
+            Issuer::Ca(ca) => (false, false, self.issuer(&ca.certificate)),
+            Issuer::Own => (false, true, None),
         };
-        let (certificate, key) = match (self.read(&spec.certificate, ca), self.read(&spec.key, ca)) {
+        let (certificate, key) = match (self.read(&spec.certificate, follow), self.read(&spec.key, follow)) {
             (Ok(certificate), Ok(key)) => (certificate, key),
             (Err(Stop::Error(error)), _) | (_, Err(Stop::Error(error))) => return Err(error),
             (Err(Stop::Obstacle(obstacle)), _) | (_, Err(Stop::Obstacle(obstacle))) => {

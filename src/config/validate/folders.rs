@@ -3,7 +3,7 @@
 use super::super::report::Report;
 use super::super::syntax;
 use super::{MANIFESTS, note};
-use crate::system_folders::{holds, is_one, plain};
+use crate::system_folders::{holds, is_shared, plain};
 
 /// kubeadm's folder.
 const KUBERNETES: &str = "/etc/kubernetes";
@@ -17,7 +17,7 @@ pub fn of_data(field: &str, path: &str, certificates: &str, report: &mut Report)
     }
     let path = plain(path);
     let others = [MANIFESTS, KUBELET, &plain(certificates)].iter().any(|other| holds(&path, other));
-    if is_one(&path) || others {
+    if is_shared(&path) || others {
         report
             .error(field, format!("{path} is a folder that others use: give etcd one of its own, like /var/lib/etcd"));
     }
@@ -29,7 +29,7 @@ pub fn of_certificates(field: &str, path: &str, report: &mut Report) {
         return;
     }
     let path = plain(path);
-    if path != KUBERNETES && (is_one(&path) || [MANIFESTS, KUBELET].contains(&path.as_str())) {
+    if path != KUBERNETES && (is_shared(&path) || [MANIFESTS, KUBELET].contains(&path.as_str())) {
         let message = format!(
             "{path} is a folder that others use: give the certificates one of their own, like /etc/kubernetes/pki"
         );
@@ -50,12 +50,11 @@ mod tests {
     #[test]
     fn etcd_gets_no_folder_that_others_use() {
         let check = |path: &str| problems(|report| of_data("dataDir", path, "/etc/kubernetes/pki", report));
-        for taken in
-            ["/", "//", "/etc", "/etc/", "/var/lib", "/etc/kubernetes", "/etc/kubernetes/pki", "/usr/x", "/tmp"]
+        for taken in ["/", "//", "/etc", "/etc/", "/var/lib", "/etc/kubernetes", "/etc/kubernetes/pki", "/usr", "/tmp"]
         {
             assert!(matches!(&check(taken)[..], [one] if one.contains("others use")), "{taken}: {:?}", check(taken));
         }
-        for own in ["/var/lib/etcd", "/mnt/etcd", "/data/etcd/", "/tmp/etcd", "/var/lib/kubelet-etcd"] {
+        for own in ["/var/lib/etcd", "/mnt", "/usr/local/etcd", "/data/etcd/", "/tmp/etcd", "/var/lib/kubelet-etcd"] {
             assert!(check(own).is_empty(), "{own}: {:?}", check(own));
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A kubelet that finds none signs one for itself, which takes two RSA keys and holds up its start, and never looks at its end: after a
 //! year every kubelet of a cluster serves a certificate that has ended, until somebody removes it and starts the kubelet anew. Here it is
-//! made beside the others and renewed as they are. One that a kubelet has made for itself stays until it nears its end.
+//! made beside the others and renewed as they are. One that a kubelet has made for itself stays until it nears its end, and one that
+//! somebody had signed always. On a host that was taken over it is left to the kubelet.
 
 use serde_json::Value;
 
@@ -25,7 +26,8 @@ pub fn id() -> Id {
 /// The certificate, on a host where the kubelet would make it.
 pub(super) fn desired(cluster: &Cluster, facts: &Facts, configuration: &Value) -> Desired {
     let mut desired = Desired::default();
-    if facts.live && makes_its_own(cluster, configuration) {
+    // A control plane that was there before keeps what its kubelet serves, of which the configuration may not know all.
+    if facts.live && !facts.adopted && makes_its_own(cluster, configuration) {
         let spec = CertificateSpec {
             certificate: format!("{}/kubelet.crt", directories::KUBELET_PKI),
             key: format!("{}/kubelet.key", directories::KUBELET_PKI),
@@ -89,6 +91,8 @@ mod tests {
         let mut cluster = fixture();
         assert!(is_made(&cluster, &json!({ "serverTLSBootstrap": false })));
         assert!(desired(&cluster, &Facts::default(), &json!({})).resources.is_empty(), "in a sandbox no kubelet runs");
+        let adopted = Facts { live: true, adopted: true, ..Facts::default() };
+        assert!(desired(&cluster, &adopted, &json!({})).resources.is_empty(), "it has had its own");
         for configuration in [
             json!({ "tlsCertFile": "/etc/kubelet.crt", "tlsPrivateKeyFile": "/etc/kubelet.key" }),
             json!({ "serverTLSBootstrap": true }),

@@ -257,6 +257,10 @@ fn what_signs_itself_is_kept_whatever_it_says_until_it_nears_its_end_or_cannot_b
         other => panic!("{other:?}"),
     };
     assert_eq!(field(seen(of_a_kubelet()), YEAR - YEAR / 3), ["expires"]);
+    let own = CertificateFacts { common_name: "cp1".into(), issuer: "cp1".into(), ..of_a_kubelet() };
+    assert_eq!(field(seen(own), YEAR - YEAR / 3), ["expires"]);
+    let of_a_ca = CertificateFacts { issuer: "our-company".into(), ..of_a_kubelet() };
+    assert_eq!(judge(Some(seen(of_a_ca)), YEAR), Verdict::Same, "whoever had it signed renews it");
     assert_eq!(field(CertificateSeen { pair: false, ..seen(of_a_kubelet()) }, DAY), ["key"]);
     assert_eq!(field(CertificateSeen { key: KeySeen::Absent, ..seen(of_a_kubelet()) }, DAY), ["key"]);
     assert_eq!(field(CertificateSeen { certificate: None, pair: false, ..seen(of_a_kubelet()) }, DAY), ["certificate"]);

@@ -68,7 +68,8 @@ pub fn doubts(written: &Value) -> Vec<(&'static str, String)> {
         );
         found.push(("imageGCLowThresholdPercent", message));
     }
-    if written.get("serializeImagePulls") != Some(&Value::Bool(false)) && number("maxParallelImagePulls") > Some(1) {
+    // Where it is not written, more than one at a time make it false.
+    if written.get("serializeImagePulls") == Some(&Value::Bool(true)) && number("maxParallelImagePulls") > Some(1) {
         found.push((
             "maxParallelImagePulls",
             "is more than 1, and the kubelet does not start unless serializeImagePulls is false".to_owned(),
@@ -104,6 +105,10 @@ mod tests {
         });
         assert!(fields(good.clone()).is_empty() && doubts(&good).is_empty());
         assert_eq!(doubts(&json!({ "imageGCHighThresholdPercent": 70 }))[0].0, "imageGCLowThresholdPercent");
-        assert_eq!(doubts(&json!({ "maxParallelImagePulls": 2 }))[0].0, "maxParallelImagePulls");
+        assert_eq!(
+            doubts(&json!({ "serializeImagePulls": true, "maxParallelImagePulls": 2 }))[0].0,
+            "maxParallelImagePulls"
+        );
+        assert!(doubts(&json!({ "maxParallelImagePulls": 2 })).is_empty());
     }
 }
