@@ -266,8 +266,7 @@ mod tests {
     use super::*;
     use crate::cluster::KeyAlgorithm;
     use crate::facts::Owner;
-    use crate::resource::CaRef;
-    use crate::resource::{CertificateSpec, Effect, Profile, Resource};
+    use crate::resource::{CaRef, CertificateSpec, Effect, Profile, Resource};
 
     const DAY: i64 = 86_400;
 

@@ -21,7 +21,7 @@ pub use claim::{Claim, claim};
 use steps::Outcome;
 pub use steps::workers;
 
-/// The most passes of one run. A cold start takes three: the host's files, what follows from its CA, a look at the result; more
+/// The most passes of one run. A cold start takes four: the host's files, what follows from its CA, a look at the result, what came; more
 /// means that a diff and its driver do not agree, and the report names what would not settle.
 pub const PASSES_MAX: usize = 8;
 

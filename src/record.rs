@@ -21,15 +21,15 @@ pub struct Record {
     /// left has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     node: Option<String>,
-    configuration: Vec<File>,
-    patches: Vec<File>,
+    #[serde(flatten)]
+    files: Files,
 }
 
-/// A record without the Node's name.
-#[derive(Serialize)]
-struct Unnamed<'a> {
-    configuration: &'a [File],
-    patches: &'a [File],
+/// What a version of the configuration is known by.
+#[derive(Debug, Serialize, Deserialize)]
+struct Files {
+    configuration: Vec<File>,
+    patches: Vec<File>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,11 +55,11 @@ impl Record {
     #[must_use]
     pub fn new(sources: &[Source], patches: &[PatchFile]) -> Self {
         let file = |name: &str, text: &str| File { name: name.to_owned(), text: text.to_owned() };
-        Self {
-            node: None,
+        let files = Files {
             configuration: sources.iter().map(|source| file(&source.name, &source.text)).collect(),
             patches: patches.iter().map(|patch| file(&patch.name, &patch.text)).collect(),
-        }
+        };
+        Self { node: None, files }
     }
 
     /// With the name of the Node.
@@ -99,13 +99,16 @@ impl Record {
     fn into_files(self) -> (Vec<Source>, Vec<PatchFile>) {
         let source = |file: File| Source { name: file.name, text: file.text };
         let patch = |file: File| PatchFile { name: file.name, text: file.text };
-        (self.configuration.into_iter().map(source).collect(), self.patches.into_iter().map(patch).collect())
+        (
+            self.files.configuration.into_iter().map(source).collect(),
+            self.files.patches.into_iter().map(patch).collect(),
+        )
     }
 
     /// What a version of the configuration is known by: the SHA-256, in hexadecimal digits, of its record but for the Node's name.
     #[must_use]
     pub fn hash(&self) -> String {
-        hash(&text_of(&Unnamed { configuration: &self.configuration, patches: &self.patches }))
+        hash(&text_of(&self.files))
     }
 }
 

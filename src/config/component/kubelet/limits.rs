@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::super::super::words;
+use crate::config::words;
 
 /// Numbers, and the least and the most that they may be. Where a field is 0 that may not be, its default counts.
 const NUMBERS: [(&str, i64, i64); 21] = [
