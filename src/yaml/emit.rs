@@ -16,6 +16,8 @@ const FOLD_AT: usize = 80;
 const INDENT: usize = 2;
 /// A longer key is written as `? key`, in bytes.
 const LONGEST_SIMPLE_KEY: usize = 128;
+/// Blanks to indent with, as deep as most lines are.
+const BLANKS: &str = "                                ";
 
 /// The value as one document.
 pub(super) fn document(value: &Value) -> String {
@@ -136,8 +138,7 @@ impl Emitter {
         if !self.after_blank {
             self.put(' ');
         }
-        self.out.push_str(text);
-        self.column += text.len();
+        self.put_all(text);
         self.after_blank = false;
         self.only_indention = false;
     }
@@ -154,18 +155,26 @@ impl Emitter {
         if !self.after_blank {
             self.put(' ');
         }
+        if fold && self.column + text.len() > FOLD_AT {
+            self.write_folded(text);
+        } else {
+            self.put_all(text);
+        }
+        self.after_blank = false;
+        self.only_indention = false;
+    }
+
+    fn write_folded(&mut self, text: &str) {
         let mut after_space = false;
         let mut rest = text.chars();
         while let Some(c) = rest.next() {
-            if c == ' ' && fold && !after_space && self.column > FOLD_AT && !rest.as_str().starts_with(' ') {
+            if c == ' ' && !after_space && self.column > FOLD_AT && !rest.as_str().starts_with(' ') {
                 self.start_line();
             } else {
                 self.put(c);
             }
             after_space = c == ' ';
         }
-        self.after_blank = false;
-        self.only_indention = false;
     }
 
     fn write_single_quoted(&mut self, text: &str, fold: bool) {
@@ -211,9 +220,7 @@ impl Emitter {
         let mut first = true;
         while let Some(c) = rest.next() {
             if all || !is_printable(c) || is_break(c) || c == '"' || c == '\\' {
-                for escaped in escape(c).chars() {
-                    self.put(escaped);
-                }
+                self.put_all(&escape(c));
                 after_space = false;
             } else if c == ' ' {
                 let between = !first && !rest.as_str().is_empty();
@@ -253,8 +260,7 @@ impl Emitter {
             let content = line.trim_end_matches(is_break);
             if !content.is_empty() {
                 self.start_line();
-                self.out.push_str(content);
-                self.column += content.chars().count();
+                self.put_all(content);
                 self.only_indention = false;
             }
             if let Some(end) = line[content.len()..].chars().next() {
@@ -271,7 +277,7 @@ impl Emitter {
             self.put_break('\n');
         }
         while self.column < indent {
-            self.put(' ');
+            self.put_all(&BLANKS[..BLANKS.len().min(indent - self.column)]);
         }
         self.after_blank = true;
         self.only_indention = true;
@@ -281,9 +287,7 @@ impl Emitter {
         if needs_blank && !self.after_blank {
             self.put(' ');
         }
-        for c in text.chars() {
-            self.put(c);
-        }
+        self.put_all(text);
         self.after_blank = false;
         self.only_indention &= is_indention;
     }
@@ -297,6 +301,12 @@ impl Emitter {
     fn put(&mut self, c: char) {
         self.out.push(c);
         self.column += 1;
+    }
+
+    /// What breaks no line, at once.
+    fn put_all(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.column += text.chars().count();
     }
 
     fn put_break(&mut self, c: char) {
