@@ -579,7 +579,7 @@ fn a_pause_ends_by_itself() {
     place.until("the pause", |place| place.said("Paused", "disk"));
     fs::write(place.host(ETCD), "drift").unwrap();
     place.until_repaired(ETCD, &before, 0o600);
-    assert!(place.said("Paused", "over"));
+    assert!(place.said("Resumed", "over"));
 }
 
 #[test]

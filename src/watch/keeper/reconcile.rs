@@ -61,8 +61,11 @@ impl Keeper<'_> {
         }
         let paused = (self.seams.paused)();
         if paused != self.state.paused {
-            let message = paused.as_ref().map_or("it is over".to_owned(), |pause| pause.reason.clone());
-            self.log.tell(Level::Info, "Paused", &message, &[]);
+            let (event, message) = match &paused {
+                Some(pause) => ("Paused", pause.reason.as_str()),
+                None => ("Resumed", "the pause is over"),
+            };
+            self.log.tell(Level::Info, event, message, &[]);
         }
         self.state.paused = paused;
         if self.state.paused.is_some() {
