@@ -129,6 +129,8 @@ pub struct ApiEndpoint {
     pub address: IpAddr,
     /// `bindPort`.
     pub port: u16,
+    /// The configuration names the address: it is not that of the default route, which may be another one tomorrow.
+    pub is_named: bool,
 }
 
 impl ApiEndpoint {

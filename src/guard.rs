@@ -91,6 +91,15 @@ const FIXED: [Fixed; 7] = [
     },
 ];
 
+/// What is fixed unless the configuration names it: who writes another one wants it.
+const ADDRESS: Fixed = Fixed {
+    field: "InitConfiguration.localAPIEndpoint.advertiseAddress",
+    evidence: Some(("kube-apiserver", "--advertise-address=")),
+    value: |cluster| cluster.endpoint.address.to_string(),
+    reason: "the file names none, and the default route, which may come and go, leads elsewhere now: the API server, etcd and their \
+             certificates would move with it; write the old address there, or the new one to move them",
+};
+
 /// The changes that are refused.
 #[must_use]
 pub fn forbidden(
@@ -102,6 +111,11 @@ pub fn forbidden(
     let manifests = Manifests { desired, observed, read: RefCell::default() };
     let mut found: Vec<Forbidden> =
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
+    found.extend(
+        Some(&ADDRESS)
+            .filter(|_| !cluster.endpoint.is_named)
+            .and_then(|fixed| changed(fixed, cluster, previous, &manifests)),
+    );
     found.extend(other_etcd(cluster, previous));
     // What runs counts as much as what was last in force: a run that did not converge may lie between.
     let last = previous.map(|previous| previous.version);
@@ -220,7 +234,8 @@ fn evidence(fixed: &Fixed, manifests: &Manifests<'_>) -> Option<String> {
     let command = manifest.pointer("/spec/containers/0/command")?.as_array()?;
     let value = command.iter().filter_map(|word| word.as_str()?.strip_prefix(flag)).next_back()?;
     let value = value.strip_suffix("/ca.crt").unwrap_or(value);
-    Some(value.to_owned())
+    // What the kubelet fills in is not known here: the address of a self-hosted API server is its Node's.
+    Some(value.to_owned()).filter(|value| !value.contains("$("))
 }
 
 /// The static Pods of a host, each parsed once, and only where somebody asks for it.

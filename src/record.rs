@@ -3,6 +3,8 @@
 //! It is kept as text and read again when it is needed, so that what a change of the configuration changes can be told from what
 //! somebody changed on the host. It may hold bootstrap tokens, so its file is readable by its owner only.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,6 +23,9 @@ pub struct Record {
     /// left has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     node: Option<String>,
+    /// The address that the API server had: by default it is that of the machine's default route, which leads elsewhere by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
     #[serde(flatten)]
     files: Files,
 }
@@ -59,13 +64,14 @@ impl Record {
             configuration: sources.iter().map(|source| file(&source.name, &source.text)).collect(),
             patches: patches.iter().map(|patch| file(&patch.name, &patch.text)).collect(),
         };
-        Self { node: None, files }
+        Self { node: None, address: None, files }
     }
 
-    /// With the name of the Node.
+    /// With what the cluster that it describes has of the machine, where the files do not say: the Node's name and the API server's address.
     #[must_use]
-    pub fn naming(mut self, node: &str) -> Self {
-        self.node = Some(node.to_owned());
+    pub fn of(mut self, cluster: &Cluster) -> Self {
+        self.node = Some(cluster.node.name.clone());
+        self.address = Some(cluster.endpoint.address);
         self
     }
 
@@ -81,7 +87,8 @@ impl Record {
     pub fn cluster(text: &str, machine: &Machine) -> Option<Cluster> {
         let record = Self::read(text)?;
         let hostname = record.node.clone().unwrap_or_else(|| machine.hostname.clone());
-        let machine = Machine { hostname, ..machine.clone() };
+        let default_address = record.address.or(machine.default_address);
+        let machine = Machine { hostname, default_address, ..machine.clone() };
         let (sources, patches) = record.into_files();
         config::parse(&sources).complete(&machine, &patches).ok().map(|loaded| loaded.cluster)
     }
@@ -105,7 +112,7 @@ impl Record {
         )
     }
 
-    /// What a version of the configuration is known by: the SHA-256, in hexadecimal digits, of its record but for the Node's name.
+    /// What a version of the configuration is known by: the SHA-256, in hexadecimal digits, of its record but for what it has of the machine.
     #[must_use]
     pub fn hash(&self) -> String {
         hash(&text_of(&self.files))
@@ -116,24 +123,36 @@ impl Record {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: 192.0.2.1}\n---\n\
-                        apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.37.2\n";
+    const TEXT: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.37.2\n";
 
     fn record(path: &str) -> Record {
         Record::new(&[Source { name: path.to_owned(), text: TEXT.to_owned() }], &[])
     }
 
-    #[test]
-    fn the_name_that_a_node_had_is_that_of_its_record_whatever_the_machine_is_called_now() {
-        let machine = Machine { hostname: "renamed".to_owned(), ..Machine::default() };
-        let name = |record: Record| Record::cluster(&record.to_text(), &machine).unwrap().node.name;
-        assert_eq!(name(record("a.yaml").naming("cp1")), "cp1");
-        assert_eq!(name(record("a.yaml")), "renamed", "an earlier build did not write it down");
+    fn machine(hostname: &str, address: &str) -> Machine {
+        Machine { hostname: hostname.to_owned(), default_address: address.parse().ok(), ..Machine::default() }
+    }
+
+    /// A record as it was written on a machine.
+    fn written(machine: &Machine) -> Record {
+        record("a.yaml").of(&Record::cluster(&record("a.yaml").to_text(), machine).unwrap())
     }
 
     #[test]
-    fn a_version_is_known_by_its_files_whatever_the_node_is_called() {
-        assert_eq!(record("a.yaml").naming("cp1").hash(), record("a.yaml").hash());
+    fn what_a_cluster_had_of_its_machine_it_has_of_its_record_whatever_the_machine_is_now() {
+        let (then, now) = (machine("cp1", "192.0.2.1"), machine("renamed", "198.51.100.1"));
+        let had = |record: Record| {
+            let cluster = Record::cluster(&record.to_text(), &now).unwrap();
+            (cluster.node.name, cluster.endpoint.address.to_string())
+        };
+        assert_eq!(had(written(&then)), ("cp1".to_owned(), "192.0.2.1".to_owned()));
+        let now = ("renamed".to_owned(), "198.51.100.1".to_owned());
+        assert_eq!(had(record("a.yaml")), now, "an earlier build did not write it down");
+    }
+
+    #[test]
+    fn a_version_is_known_by_its_files_whatever_the_machine_is() {
+        assert_eq!(written(&machine("cp1", "192.0.2.1")).hash(), record("a.yaml").hash());
         assert_ne!(record("a.yaml").hash(), record("b.yaml").hash());
     }
 }

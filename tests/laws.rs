@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 
 use common::{Fault, Faulty, SMALL, View, cluster, converge, reconcile, setting};
 use planekeeper::cluster::Cluster;
+use planekeeper::config::{self, Source};
 use planekeeper::desired::desired;
 use planekeeper::engine::{self, Report, Run};
-use planekeeper::facts::Facts;
+use planekeeper::facts::{Facts, Machine};
 use planekeeper::host::files::{FileSystem, Writer, parent};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::{Sandbox, object_path};
@@ -604,6 +605,34 @@ fn needs_name_resources_that_come_before() {
             }
         }
     }
+}
+
+#[test]
+fn an_address_that_no_file_names_stays_what_it_was_wherever_the_default_route_leads_now() {
+    let unnamed = SMALL.replace("  advertiseAddress: 192.0.2.10\n", "  {}\n");
+    let now = Machine { default_address: "198.51.100.1".parse().ok(), ..common::machine() };
+    let at = |text: &str, machine: &Machine| {
+        let sources = [Source { name: "cluster.yaml".into(), text: text.into() }];
+        config::parse(&sources).complete(machine, &[]).unwrap().cluster
+    };
+    let (before, after) = (at(&unnamed, &common::machine()), at(&unnamed, &now));
+    let host = Memory::default();
+    converge(&host, &before);
+    // Whoever remembers the last good configuration, and whoever meets the host for the first time.
+    for last_good in [Some(&before), None] {
+        let left = reconcile(View(&host), &after, last_good).left;
+        let [forbidden] = &left.forbidden[..] else { panic!("{left:#?}") };
+        assert_eq!(forbidden.field, "InitConfiguration.localAPIEndpoint.advertiseAddress");
+        assert_eq!((&*forbidden.before, &*forbidden.after), ("192.0.2.10", "198.51.100.1"));
+        assert!(reconcile(View(&host), &before, last_good).done.is_empty(), "nothing had been written");
+    }
+    let named = at(&SMALL.replace("192.0.2.10", "198.51.100.1"), &now);
+    assert!(reconcile(View(&host), &named, Some(&before)).converged(), "an address that the file names is wanted");
+    let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+    let (bytes, mode) = host.read(manifest).unwrap().unwrap();
+    let flag = String::from_utf8(bytes).unwrap().replace("address=198.51.100.1", "address=$(HOST_IP)");
+    Writer::new(View(&host)).write(manifest, flag.as_bytes(), mode).unwrap();
+    assert!(reconcile(View(&host), &before, None).left.forbidden.is_empty(), "what the kubelet fills in shows nothing");
 }
 
 #[test]

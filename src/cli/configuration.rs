@@ -61,7 +61,7 @@ fn check(path: &Path) -> Result<Result<Configuration, Vec<Problem>>, Failure> {
     let record = sources.record();
     let loaded = sources.complete(&machine::machine());
     Ok(loaded.map(|loaded| {
-        let record = record.naming(&loaded.cluster.node.name);
+        let record = record.of(&loaded.cluster);
         Configuration { loaded, record }
     }))
 }

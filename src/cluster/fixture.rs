@@ -23,7 +23,7 @@ pub(crate) fn fixture() -> Cluster {
         release: release(version).unwrap(),
         name: "kubernetes".to_owned(),
         node: node(),
-        endpoint: ApiEndpoint { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)), port: 6443 },
+        endpoint: ApiEndpoint { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)), port: 6443, is_named: true },
         control_plane_endpoint: None,
         networking: Networking {
             service_subnet: "10.96.0.0/12".to_owned(),

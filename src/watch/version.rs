@@ -55,7 +55,7 @@ impl Version {
     }
 
     fn new(cluster: Cluster, files: Vec<Source>, patches: Vec<PatchFile>) -> Self {
-        let record = Record::new(&files, &patches).naming(&cluster.node.name);
+        let record = Record::new(&files, &patches).of(&cluster);
         Self { text: record.to_text(), hash: record.hash(), cluster, files, patches }
     }
 

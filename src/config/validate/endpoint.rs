@@ -22,8 +22,9 @@ pub fn check(written: &Written, machine: &Machine, report: &mut Report) -> Optio
     if port.is_none() {
         report.error(PORT, format!("{} is not a port: write 1 to 65535", written.bind_port));
     }
-    let address = address(&written.advertise_address, machine, report);
-    Some(ApiEndpoint { address: address?, port: port? })
+    let address = address(&written.advertise_address, machine, report)?;
+    let is_named = written.advertise_address.parse() == Ok(address);
+    Some(ApiEndpoint { address, port: port?, is_named })
 }
 
 /// The address as written; that of the default route where it is not, or where it is `0.0.0.0` or `::`.
