@@ -1,4 +1,5 @@
 """From a bare host to a cluster, and what a second run does: nothing. Other nodes join with the real kubeadm."""
+import json
 import shlex
 import ssl
 
@@ -27,6 +28,8 @@ def way_up(test):
         serves_another_certificate(node)
     with test.check("a host that is called otherwise by now is refused, and left as it is"):
         renamed(node)
+    with test.check("a host whose file names no address is refused while its default route leads elsewhere, and left as it is"):
+        rerouted(node)
     worker = test.node("worker")
     with test.check("a worker joins with the command of join-command"):
         join(worker, node.do("planekeeper", "join-command").stdout)
@@ -56,14 +59,45 @@ def serves_another_certificate(node):
 
 
 def renamed(node):
-    """The machine has another name for one run. Nothing is written but the status, which says so."""
-    seen = lambda: {"files": node.files("/etc/kubernetes", "/var/lib/kubelet"), "objects": node.applied(), "containers": node.containers()}
-    before = seen()
+    """The machine has another name for one run."""
+    before = made(node)
     node.do("hostname", "renamed")
     said(node.reconcile(exit=1).stdout, "InitConfiguration.nodeRegistration.name", f"{node.name} -> renamed")
     node.do("hostname", node.name)
-    expect(before == seen(), "something has changed")
-    expect(node.reconcile().stdout.startswith("No changes."), "with its old name again, it is not as configured")
+    unmoved(node, before)
+
+
+def rerouted(node):
+    """The default route sends from another address for a while. What it was is known from the last good configuration, or from the manifest."""
+    file, record = node.path(CONFIGURATION), node.path("/var/lib/planekeeper/last-good.json")
+    text, before, aside = file.read_text(), made(node), record.with_suffix(".aside")
+    file.write_text(text.replace(f"localAPIEndpoint:\n  advertiseAddress: {node.address}\n", ""))
+    expect("advertiseAddress" not in file.read_text(), "the file names an address")
+    unmoved(node, before)
+    route = json.loads(node.do("ip", "-json", "route", "show", "default").stdout)[0]
+    default = ["ip", "route", "replace", "default", "via", route["gateway"], "dev", route["dev"]]
+    node.do("ip", "address", "add", "198.51.100.2/24", "dev", route["dev"])
+    node.do(*default, "src", "198.51.100.2")
+    for put_aside in False, True:
+        if put_aside:
+            record.rename(aside)
+        said(node.reconcile(exit=1).stdout, "localAPIEndpoint.advertiseAddress", f"{node.address} -> 198.51.100.2")
+    aside.rename(record)
+    node.do(*default)
+    node.do("ip", "address", "delete", "198.51.100.2/24", "dev", route["dev"])
+    unmoved(node, before)
+    file.write_text(text)
+
+
+def made(node):
+    """All that a host is made of, but for the status and the record."""
+    return {"files": node.files("/etc/kubernetes", "/var/lib/kubelet"), "objects": node.applied(), "containers": node.containers()}
+
+
+def unmoved(node, before):
+    """Nothing was written but the status, which says why, and nothing is to be done."""
+    expect(before == made(node), "something has changed")
+    expect(node.reconcile().stdout.startswith("No changes."), "the host is not as configured")
 
 
 def everything(node):
