@@ -47,6 +47,7 @@ def external_etcd(test):
             expect(second.path(f"{FOLDER}/{name}").read_bytes() == node.path(f"{FOLDER}/{name}").read_bytes(), f"{name} differs")
         expect(node.reconcile().stdout.startswith("No changes."), "reconcile on the first finds something to do")
         test.done_with(second)
+        node.kubectl("delete", "node", second.name)  # it would be called not ready some time later
     lost_and_back(test, node, store)
 
 
