@@ -111,11 +111,9 @@ pub fn forbidden(
     let manifests = Manifests { desired, observed, read: RefCell::default() };
     let mut found: Vec<Forbidden> =
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
-    found.extend(
-        Some(&ADDRESS)
-            .filter(|_| !cluster.endpoint.is_named)
-            .and_then(|fixed| changed(fixed, cluster, previous, &manifests)),
-    );
+    if !cluster.endpoint.is_named {
+        found.extend(changed(&ADDRESS, cluster, previous, &manifests));
+    }
     found.extend(other_etcd(cluster, previous));
     // What runs counts as much as what was last in force: a run that did not converge may lie between.
     let last = previous.map(|previous| previous.version);
