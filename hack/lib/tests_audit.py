@@ -7,6 +7,7 @@ from tests_rollout import changed, pids
 PLANEKEEPER = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\n"
 POLICY = "/etc/kubernetes/audit/audit.yaml"
 LOG = "/var/log/kubernetes/audit/audit.log"
+LEASE = ("get", "leases", "--namespace=kube-system", "--selector=apiserver.kubernetes.io/identity=kube-apiserver")
 OURS = """\
 ---
 apiVersion: audit.k8s.io/v1
@@ -23,10 +24,14 @@ def audit(test):
     configuration = node.path(CONFIGURATION)
     plain = configuration.read_text().partition(PLANEKEEPER)[0]
     node.reconcile()
+    node.wait_until_ready()  # a controller manager that still makes its controllers ends when the API server is away
     with test.check("a real API server logs who did what, once, and no body of a Secret, no Event, no probe"):
         node.kubectl("create", "secret", "generic", "audited", "--from-literal=key=do-not-log-me")
         node.kubectl("get", "--raw=/healthz")
         node.wait_for("the event", lambda: not about(events(node), "secrets", "create") and "it is not logged")
+        renewed = lambda: node.kubectl(*LEASE, "--output=jsonpath={.items[0].spec.renewTime}")
+        first = renewed()
+        node.wait_for("the API server to renew its Lease, the last of the components' to be", lambda: renewed() == first and first)
         seen = events(node)
         [made] = [event for event in about(seen, "secrets", "create") if event["objectRef"].get("name") == "audited"]
         expect(made["user"]["username"] == "kubernetes-admin" and made["level"] == "Metadata", f"it says {made}")

@@ -16,6 +16,7 @@ TOO_MUCH = "systemReserved: {memory: 9000Gi}"
 def kubelet_config(test):
     node = test.node("a", init="timeouts:\n  kubeletHealthCheck: 20s\n", proxy=FOLLOWS)
     node.reconcile()
+    node.wait_until_ready()  # so that containers that come later are not taken for ones that were started again
     map = node.kubectl("get", "configmap", "kubelet-config", SYSTEM, "--output=jsonpath={.data.kubelet}")
     with test.check("the ConfigMap is made, the kubelet follows it, and a second run says No changes"):
         expect(node.path(GOOD).read_text() == map, "what the kubelet runs with is not the ConfigMap's")

@@ -128,7 +128,7 @@ pub fn default_policy() -> Value {
             },
             {
                 "level": "None",
-                "users": ["system:kube-controller-manager", "system:kube-scheduler"],
+                "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"],
                 "verbs": ["get", "update"],
                 "resources": [{ "group": "coordination.k8s.io", "resources": ["leases"] }],
             },
