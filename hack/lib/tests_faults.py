@@ -4,6 +4,7 @@ import re
 import cache
 import images
 from node import expect, said
+from preflight_faults import listening
 
 # The bounds of what planekeeper waits for, instead of minutes. They stay when the cause is gone: the first of them is in the manifests.
 SHORT = """\
@@ -61,6 +62,7 @@ def port(test):
     node = test.node("a", init=SHORT)
     with test.check("a port of the API server that somebody else has is named before anything is changed"):
         node.do("systemd-run", "--unit=other", "socat", "TCP-LISTEN:6443,fork,reuseaddr", "EXEC:/bin/true")
+        node.do("bash", "-c", listening(6443))
         fails(node, "Port-6443: in use by socat", "systemctl disable --now other.service", "Nothing was changed")
         expect(not node.path("/etc/kubernetes").exists(), "there is a /etc/kubernetes")
     with test.check("a port that is taken after preflight is named too"):
