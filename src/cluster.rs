@@ -129,8 +129,19 @@ pub struct ApiEndpoint {
     pub address: IpAddr,
     /// `bindPort`.
     pub port: u16,
-    /// The configuration names the address: it is not that of the default route, which may be another one tomorrow.
-    pub is_named: bool,
+    /// Who says so.
+    pub origin: AddressOrigin,
+}
+
+/// Who says what the address of this host's API server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressOrigin {
+    /// The configuration names it.
+    Named,
+    /// It is that of the default route, which may be another one tomorrow; in the record of a configuration, that of when it was in force.
+    DefaultRoute,
+    /// The record of a configuration that an earlier build left does not have it: it is that of today's default route.
+    Unrecorded,
 }
 
 impl ApiEndpoint {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Etcd, Location, Version};
+use crate::cluster::{AddressOrigin, Cluster, Etcd, Location, Version};
 use crate::desired::{arguments, pki, self_hosting, static_pod};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Resource, Spec, Want};
@@ -111,9 +111,7 @@ pub fn forbidden(
     let manifests = Manifests { desired, observed, read: RefCell::default() };
     let mut found: Vec<Forbidden> =
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
-    if !cluster.endpoint.is_named {
-        found.extend(changed(&ADDRESS, cluster, previous, &manifests));
-    }
+    found.extend(moved(cluster, previous, &manifests));
     found.extend(other_etcd(cluster, previous));
     // What runs counts as much as what was last in force: a run that did not converge may lie between.
     let last = previous.map(|previous| previous.version);
@@ -138,13 +136,27 @@ fn changed(
     };
     // What was not there before has nothing to lose; that etcd goes elsewhere has a line of its own.
     let moves = after.is_empty() && fixed.field.contains("etcd.local");
-    (before != after && !before.is_empty() && !moves).then(|| Forbidden {
-        field: fixed.field.to_owned(),
-        place: cluster.lines.of(fixed.field).cloned(),
-        before,
-        after,
-        reason: fixed.reason,
-    })
+    if before.is_empty() || moves { None } else { refused(fixed, cluster, before, after) }
+}
+
+/// The address, where the configuration names none. A flag of the user's own says what the API server tells others, and nothing of etcd and
+/// the certificates.
+fn moved(cluster: &Cluster, previous: Option<&Cluster>, manifests: &Manifests<'_>) -> Option<Forbidden> {
+    if cluster.endpoint.origin == AddressOrigin::Named {
+        return None;
+    }
+    let before = match previous.filter(|previous| previous.endpoint.origin != AddressOrigin::Unrecorded) {
+        Some(previous) => (ADDRESS.value)(previous),
+        None if overridden(&ADDRESS, cluster).is_some() => return None,
+        None => evidence(&ADDRESS, manifests)?,
+    };
+    refused(&ADDRESS, cluster, before, (ADDRESS.value)(cluster))
+}
+
+/// A change of what is fixed, if it is one.
+fn refused(fixed: &Fixed, cluster: &Cluster, before: String, after: String) -> Option<Forbidden> {
+    let (field, place) = (fixed.field.to_owned(), cluster.lines.of(fixed.field).cloned());
+    (before != after).then(|| Forbidden { field, place, before, after, reason: fixed.reason })
 }
 
 /// A CA, or a key that signs tokens, that the host had when it was last as wanted is never made anew, whatever else is gone with it:

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cluster::Cluster;
+use crate::cluster::{AddressOrigin, Cluster};
 use crate::config::{self, PatchFile, Source};
 use crate::facts::Machine;
 use crate::pki;
@@ -85,22 +85,23 @@ impl Record {
     /// judged as one that planekeeper meets for the first time.
     #[must_use]
     pub fn cluster(text: &str, machine: &Machine) -> Option<Cluster> {
-        let record = Self::read(text)?;
+        Self::cluster_with_files(text, machine).map(|(cluster, ..)| cluster)
+    }
+
+    /// [`Record::cluster`], with the files that describe it, and its patches.
+    #[must_use]
+    pub fn cluster_with_files(text: &str, machine: &Machine) -> Option<(Cluster, Vec<Source>, Vec<PatchFile>)> {
+        let record: Self = serde_json::from_str(text).ok()?;
         let hostname = record.node.clone().unwrap_or_else(|| machine.hostname.clone());
-        let default_address = record.address.or(machine.default_address);
+        let recorded = record.address;
+        let default_address = recorded.or(machine.default_address);
         let machine = Machine { hostname, default_address, ..machine.clone() };
         let (sources, patches) = record.into_files();
-        config::parse(&sources).complete(&machine, &patches).ok().map(|loaded| loaded.cluster)
-    }
-
-    /// The files of a record, and its patches; `None` where it is damaged.
-    #[must_use]
-    pub fn files(text: &str) -> Option<(Vec<Source>, Vec<PatchFile>)> {
-        Self::read(text).map(Self::into_files)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let mut cluster = config::parse(&sources).complete(&machine, &patches).ok()?.cluster;
+        if recorded.is_none() && cluster.endpoint.origin == AddressOrigin::DefaultRoute {
+            cluster.endpoint.origin = AddressOrigin::Unrecorded;
+        }
+        Some((cluster, sources, patches))
     }
 
     fn into_files(self) -> (Vec<Source>, Vec<PatchFile>) {
@@ -143,10 +144,11 @@ mod tests {
         let (then, now) = (machine("cp1", "192.0.2.1"), machine("renamed", "198.51.100.1"));
         let had = |record: Record| {
             let cluster = Record::cluster(&record.to_text(), &now).unwrap();
-            (cluster.node.name, cluster.endpoint.address.to_string())
+            (cluster.node.name, cluster.endpoint.address.to_string(), cluster.endpoint.origin)
         };
-        assert_eq!(had(written(&then)), ("cp1".to_owned(), "192.0.2.1".to_owned()));
-        let now = ("renamed".to_owned(), "198.51.100.1".to_owned());
+        let recorded = ("cp1".to_owned(), "192.0.2.1".to_owned(), AddressOrigin::DefaultRoute);
+        assert_eq!(had(written(&then)), recorded);
+        let now = ("renamed".to_owned(), "198.51.100.1".to_owned(), AddressOrigin::Unrecorded);
         assert_eq!(had(record("a.yaml")), now, "an earlier build did not write it down");
     }
 

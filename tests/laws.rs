@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use common::{Fault, Faulty, SMALL, View, cluster, converge, reconcile, setting};
-use planekeeper::cluster::Cluster;
+use planekeeper::cluster::{AddressOrigin, Cluster};
 use planekeeper::config::{self, Source};
 use planekeeper::desired::desired;
 use planekeeper::engine::{self, Report, Run};
@@ -618,14 +618,24 @@ fn an_address_that_no_file_names_stays_what_it_was_wherever_the_default_route_le
     let (before, after) = (at(&unnamed, &common::machine()), at(&unnamed, &now));
     let host = Memory::default();
     converge(&host, &before);
-    // Whoever remembers the last good configuration, and whoever meets the host for the first time.
-    for last_good in [Some(&before), None] {
+    // Whoever remembers the last good configuration, whose record does not have the address, and whoever meets the host for the first time.
+    let mut unrecorded = after.clone();
+    unrecorded.endpoint.origin = AddressOrigin::Unrecorded;
+    for last_good in [Some(&before), Some(&unrecorded), None] {
         let left = reconcile(View(&host), &after, last_good).left;
         let [forbidden] = &left.forbidden[..] else { panic!("{left:#?}") };
         assert_eq!(forbidden.field, "InitConfiguration.localAPIEndpoint.advertiseAddress");
         assert_eq!((&*forbidden.before, &*forbidden.after), ("192.0.2.10", "198.51.100.1"));
         assert!(reconcile(View(&host), &before, last_good).done.is_empty(), "nothing had been written");
     }
+    let flag = "apiServer:\n  extraArgs:\n  - {name: advertise-address, value: 203.0.113.9}\n";
+    let text = format!("{unnamed}{flag}");
+    let told = |machine: &Machine| at(&text, machine);
+    let left = |cluster: &Cluster, last_good: &Cluster| {
+        reconcile(View(&Memory::default()), cluster, Some(last_good)).left.forbidden.len()
+    };
+    assert_eq!(left(&told(&common::machine()), &before), 0, "what the API server tells others is the user's to change");
+    assert_eq!(left(&told(&now), &told(&common::machine())), 1, "etcd and the certificates would move all the same");
     let named = at(&SMALL.replace("192.0.2.10", "198.51.100.1"), &now);
     assert!(reconcile(View(&host), &named, Some(&before)).converged(), "an address that the file names is wanted");
     let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";

@@ -68,7 +68,8 @@ def renamed(node):
 
 
 def rerouted(node):
-    """The default route sends from another address for a while. What it was is known from the last good configuration, or from the manifest."""
+    """The default route sends from another address for a while. What it was is known from the last good configuration, or from the manifest;
+    a watch that is started meanwhile keeps the last good one."""
     file, record = node.path(CONFIGURATION), node.path("/var/lib/planekeeper/last-good.json")
     text, before, aside = file.read_text(), made(node), record.with_suffix(".aside")
     file.write_text(text.replace(f"localAPIEndpoint:\n  advertiseAddress: {node.address}\n", ""))
@@ -83,6 +84,10 @@ def rerouted(node):
             record.rename(aside)
         said(node.reconcile(exit=1).stdout, "localAPIEndpoint.advertiseAddress", f"{node.address} -> 198.51.100.2")
     aside.rename(record)
+    watch = node.begin("planekeeper", "watch")
+    node.do("planekeeper", "status", "--wait")
+    watch.terminate()
+    watch.wait(timeout=30)
     node.do(*default)
     node.do("ip", "address", "delete", "198.51.100.2/24", "dev", route["dev"])
     unmoved(node, before)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    ApiEndpoint, BootstrapToken, Cluster, ComponentConfig, ControlPlaneComponent, Dns, DnsKind, Etcd, FileModes,
-    Hosting, KeyAlgorithm, Lines, LocalEtcd, Networking, NodeRegistration, Settings, Taint, Timeouts, Token, TokenEnd,
-    Version,
+    AddressOrigin, ApiEndpoint, BootstrapToken, Cluster, ComponentConfig, ControlPlaneComponent, Dns, DnsKind, Etcd,
+    FileModes, Hosting, KeyAlgorithm, Lines, LocalEtcd, Networking, NodeRegistration, Settings, Taint, Timeouts, Token,
+    TokenEnd, Version,
 };
 use crate::versions::release;
 
@@ -23,7 +23,11 @@ pub(crate) fn fixture() -> Cluster {
         release: release(version).unwrap(),
         name: "kubernetes".to_owned(),
         node: node(),
-        endpoint: ApiEndpoint { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)), port: 6443, is_named: true },
+        endpoint: ApiEndpoint {
+            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)),
+            port: 6443,
+            origin: AddressOrigin::Named,
+        },
         control_plane_endpoint: None,
         networking: Networking {
             service_subnet: "10.96.0.0/12".to_owned(),

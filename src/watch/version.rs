@@ -6,7 +6,7 @@ use super::Wake;
 use super::follower::{cut_off, is_less};
 use super::paths::Wanted;
 use crate::cluster::{Cluster, Location};
-use crate::config::{self, PatchFile, Source};
+use crate::config::{PatchFile, Source};
 use crate::facts::Machine;
 use crate::problem::Problem;
 use crate::record::{self, Record};
@@ -25,13 +25,12 @@ pub struct Version {
 }
 
 impl Version {
-    /// The version that a host was last made to be, as it was remembered; `None` where the record is damaged or this build no longer
-    /// accepts it.
+    /// The version that a host was last made to be, as it was remembered, wherever the default route leads now; `None` where the record is
+    /// damaged or this build no longer accepts it.
     #[must_use]
     pub fn of_record(text: &str, machine: &Machine) -> Option<Self> {
-        let (files, patches) = Record::files(text)?;
-        let loaded = config::parse(&files).complete(machine, &patches).ok()?;
-        Some(Self::new(loaded.cluster, files, patches))
+        let (cluster, files, patches) = Record::cluster_with_files(text, machine)?;
+        Some(Self::new(cluster, files, patches))
     }
 
     /// The version that was read, with what deserves a word all the same.

@@ -6,7 +6,7 @@ use super::super::kubeadm::v1beta4::ApiEndpoint as Written;
 use super::super::report::Report;
 use super::super::syntax;
 use super::note;
-use crate::cluster::ApiEndpoint;
+use crate::cluster::{AddressOrigin, ApiEndpoint};
 use crate::facts::Machine;
 
 const ADDRESS: &str = "InitConfiguration.localAPIEndpoint.advertiseAddress";
@@ -24,7 +24,8 @@ pub fn check(written: &Written, machine: &Machine, report: &mut Report) -> Optio
     }
     let address = address(&written.advertise_address, machine, report)?;
     let is_named = written.advertise_address.parse() == Ok(address);
-    Some(ApiEndpoint { address, port: port?, is_named })
+    let origin = if is_named { AddressOrigin::Named } else { AddressOrigin::DefaultRoute };
+    Some(ApiEndpoint { address, port: port?, origin })
 }
 
 /// The address as written; that of the default route where it is not, or where it is `0.0.0.0` or `::`.
