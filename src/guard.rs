@@ -155,8 +155,13 @@ fn moved(cluster: &Cluster, previous: Option<&Cluster>, manifests: &Manifests<'_
 
 /// A change of what is fixed, if it is one.
 fn refused(fixed: &Fixed, cluster: &Cluster, before: String, after: String) -> Option<Forbidden> {
-    let (field, place) = (fixed.field.to_owned(), cluster.lines.of(fixed.field).cloned());
-    (before != after).then(|| Forbidden { field, place, before, after, reason: fixed.reason })
+    (before != after).then(|| Forbidden {
+        field: fixed.field.to_owned(),
+        place: cluster.lines.of(fixed.field).cloned(),
+        before,
+        after,
+        reason: fixed.reason,
+    })
 }
 
 /// A CA, or a key that signs tokens, that the host had when it was last as wanted is never made anew, whatever else is gone with it:
