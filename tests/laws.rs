@@ -618,7 +618,7 @@ fn an_address_that_no_file_names_stays_what_it_was_wherever_the_default_route_le
     let (before, after) = (at(&unnamed, &common::machine()), at(&unnamed, &now));
     let host = Memory::default();
     converge(&host, &before);
-    // Whoever remembers the last good configuration, whose record does not have the address, and whoever meets the host for the first time.
+    // With the record of the last good configuration, with one that lacks the address, and with none.
     let mut unrecorded = after.clone();
     unrecorded.endpoint.origin = AddressOrigin::Unrecorded;
     for last_good in [Some(&before), Some(&unrecorded), None] {
@@ -636,6 +636,13 @@ fn an_address_that_no_file_names_stays_what_it_was_wherever_the_default_route_le
     };
     assert_eq!(left(&told(&common::machine()), &before), 0, "what the API server tells others is the user's to change");
     assert_eq!(left(&told(&now), &told(&common::machine())), 1, "etcd and the certificates would move all the same");
+    let other = Memory::default();
+    converge(&other, &told(&common::machine()));
+    let left = reconcile(View(&other), &told(&common::machine()), None).left;
+    assert!(
+        left.forbidden.is_empty(),
+        "without a record, the user's flag does not show what the address was: {left:#?}"
+    );
     let named = at(&SMALL.replace("192.0.2.10", "198.51.100.1"), &now);
     assert!(reconcile(View(&host), &named, Some(&before)).converged(), "an address that the file names is wanted");
     let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";

@@ -106,6 +106,16 @@ class Node(Host):
     def objects(self, kinds):
         return json.loads(self.kubectl("get", kinds, "--all-namespaces", "--output=json", "--show-managed-fields"))["items"]
 
+    @contextlib.contextmanager
+    def watched(self):
+        """Keeps the host by a watch for as long as this lasts."""
+        watch = self.begin("planekeeper", "watch")
+        try:
+            yield
+        finally:
+            watch.terminate()
+            watch.wait(timeout=30)
+
     def wait_until_ready(self, nodes=1, pods=PODS):
         """Waits until so many nodes, and at least so many Pods of kube-system, are Ready, all of them."""
         self.wait_for("all nodes and Pods to be Ready", lambda: self.not_ready(nodes, pods))

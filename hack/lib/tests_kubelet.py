@@ -100,8 +100,7 @@ def drift(test, node):
 
 def watched(test, node, map):
     with test.check("a watch follows a change at once, and gives up one that the kubelet cannot live with"):
-        watch = node.begin("planekeeper", "watch")
-        try:
+        with node.watched():
             change(node, f"{map}maxPods: 80\n")
             holds = lambda words, path=FILE: lambda: not (node.path(path).exists() and words in node.path(path).read_text()) and words
             node.wait_for("the change", holds("maxPods: 80"))
@@ -110,9 +109,6 @@ def watched(test, node, map):
             node.wait_for("it to be tried", holds("9000Gi"))
             node.wait_for("it to be given up", holds("maxPods: 80"))
             node.wait_for("the kubelet", lambda: kubelet_sick(node))
-        finally:
-            watch.terminate()
-            watch.wait(timeout=30)
 
 
 def taken_back(test, node):

@@ -84,10 +84,8 @@ def rerouted(node):
             record.rename(aside)
         said(node.reconcile(exit=1).stdout, "localAPIEndpoint.advertiseAddress", f"{node.address} -> 198.51.100.2")
     aside.rename(record)
-    watch = node.begin("planekeeper", "watch")
-    node.do("planekeeper", "status", "--wait")
-    watch.terminate()
-    watch.wait(timeout=30)
+    with node.watched():
+        node.do("planekeeper", "status", "--wait")
     node.do(*default)
     node.do("ip", "address", "delete", "198.51.100.2/24", "dev", route["dev"])
     unmoved(node, before)
