@@ -133,6 +133,14 @@ class Node(Host):
                 return f"{there} of {count} {kind}s are there"
         return ", ".join(object["metadata"]["name"] for object in seen if not ready(object))
 
+    def wait_until_led(self):
+        """Waits until the controller manager and the scheduler have renewed their Leases once more, or others that were started in their
+        place have: who cannot for ten seconds, because the API server is away, ends by itself, which may be after that is back."""
+        words = ("get", "leases", "kube-controller-manager", "kube-scheduler", "--namespace=kube-system")
+        renewed = lambda: self.kubectl(*words, "--output=jsonpath={.items[*].spec.renewTime}").split()
+        first = renewed()
+        self.wait_for("both Leases to be renewed", lambda: len({*first, *renewed()}) < 2 * len(first) and "one is as before")
+
     def wait_for(self, what, missing, seconds=SECONDS_TO_BE_READY):
         """Waits until `missing` says that nothing is missing."""
         end = time.monotonic() + seconds

@@ -2,13 +2,11 @@
 import contextlib
 import json
 import re
-import ssl
-import threading
 import time
-import urllib.request
 
 import kubeadm_init
 from node import CONFIGURATION, expect, said
+from outage import Outage
 
 import tests_watch
 import tests_way_up
@@ -17,8 +15,6 @@ COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 MANIFESTS = "/etc/kubernetes/manifests"
 SYSTEM = "--namespace=kube-system"
 HOSTING = "---\napiVersion: planekeeper.dev/v1alpha1\nkind: PlanekeeperConfiguration\ncontrolPlaneHosting: {}\n"
-ATTEMPT_S = 10  # a connection may wait for a server that is starting, beside one that is ready
-PAUSE_S = 0.1
 SECONDS_TO_REFUSE = 60  # a change that is tried again takes longer: a container ends three times, each time later
 
 
@@ -32,7 +28,7 @@ def moves(test):
         plan = node.do("planekeeper", "plan", "--detailed-exitcode", exit=2).stdout
         expect(all(f"DaemonSet/kube-system/self-hosted-{name}" in plan for name in COMPONENTS), plan)
     with test.check("the control plane moves into DaemonSets, and the API server answers all the way but for a restart"):
-        with polled(test, node, "to DaemonSets"):
+        with Outage(test, node, "to DaemonSets"):
             node.reconcile()
         is_self_hosted(node)
         node.wait_until_ready()
@@ -45,10 +41,9 @@ def moves(test):
         tests_way_up.refuses(node, good.replace("SelfHosted", "Pods"), "PlanekeeperConfiguration.controlPlaneHosting")
     with test.check("a scheduler whose kubeconfig is made anew starts again in its Pod, as does an API server whose keys are newer, and nothing else"):
         node.path("/etc/kubernetes/scheduler.conf").unlink()
-        restarts_alone(node, "kube-scheduler")
+        restarts_alone(test, node, "kube-scheduler")
         node.path("/etc/kubernetes/pki/sa.pub").touch()
-        with polled(test, node, "while its container starts again"):
-            restarts_alone(node, "kube-apiserver")
+        restarts_alone(test, node, "kube-apiserver")
     with test.check("a manifest that somebody puts back goes"):
         node.path(f"{MANIFESTS}/kube-scheduler.yaml").write_text(plain["kube-scheduler"])
         said = node.reconcile().stdout
@@ -57,20 +52,29 @@ def moves(test):
     killed(test, node, plain)
 
 
-def restarts_alone(node, name):
-    """A run ends the container of one component, and the kubelet makes another in the same Pod."""
+def restarts_alone(test, node, name):
+    """A run ends the container of one component, and the kubelet makes another in the same Pod. Who could not do without the API server for
+    so long has another too."""
     for other in COMPONENTS:
         # A static Pod's API server takes half a minute to end.
         node.wait_for(f"one container of {other}", lambda other=other: "" if len(containers(node, other)) == 1 else "there are more")
-    before, old, pod = node.containers(), containers(node, name), identity(node, name)
-    said = node.reconcile().stdout
+    before, old, pod = node.containers(), components(node), identity(node, name)
+    with Outage(test, node, f"while {name} starts again") as outage:
+        said = node.reconcile().stdout
     expect(re.search(rf"pod:{name}\s", said), f"it says: {said}")
-    after, new = node.containers(), containers(node, name)
-    expect(dict(before.items() - after.items()).keys() == old, f"others ended too: {before.keys() - after.keys()}, not {old}")
-    expect(dict(after.items() - before.items()).keys() == new and len(new) == 1, f"others began too: {after.keys() - before.keys()}, not {new}")
+    node.wait_until_led()
+    after, new = node.containers(), components(node)
+    theirs = {container for other in outage.excused() - {name} for container in old[other] | new[other]}
+    ended, begun = dict(before.items() - after.items()).keys() - theirs, dict(after.items() - before.items()).keys() - theirs
+    expect(ended == old[name], f"others ended too: {ended}, not {old[name]}")
+    expect(begun == new[name] and len(begun) == 1, f"others began too: {begun}, not {new[name]}")
     expect(identity(node, name) == pod, "its Pod is another")
     is_self_hosted(node)
     quiet(node)
+
+
+def components(node):
+    return {name: containers(node, name) for name in COMPONENTS}
 
 
 def containers(node, name):
@@ -94,7 +98,7 @@ def drift(test):
         quiet(node)
         old = identity(node, "kube-apiserver")
         node.kubectl("delete", "daemonset", "self-hosted-kube-apiserver", SYSTEM, "--wait=false")
-        with polled(test, node, "without the DaemonSet of the API server"):
+        with Outage(test, node, "without the DaemonSet of the API server"):
             node.reconcile()
             is_self_hosted(node)
         expect(identity(node, "kube-apiserver") != old, "its Pod is still there")
@@ -165,7 +169,7 @@ def killed(test, node, plain):
         time.sleep(3)
         node.run(["pkill", "-KILL", "-x", "planekeeper"])
         node.transcript.append(run.communicate(timeout=60)[0])
-        with polled(test, node, "back to static Pods"):
+        with Outage(test, node, "back to static Pods"):
             node.reconcile()
         expect(static_pods(node) == plain, "the manifests are others")
         left = node.kubectl("get", "daemonsets,pods", SYSTEM, "--output=name")
@@ -199,7 +203,7 @@ def reboot(test):
         for name in reversed(COMPONENTS):
             old = identity(node, name)
             began = time.monotonic()
-            with polled(test, node, f"without the Pod of {name}"):
+            with Outage(test, node, f"without the Pod of {name}"):
                 node.kubectl("delete", "pod", SYSTEM, "--wait=false", f"--selector=k8s-app=self-hosted-{name}")
                 node.wait_for(name, lambda: is_new(node, name, old))
             test.say(f"{name} is back {time.monotonic() - began:.1f} s after its Pod was deleted")
@@ -265,51 +269,12 @@ def is_new(node, name, old):
 
 def quiet(node):
     """Nothing is left to do, and nothing is done. The sandbox of a Pod that has gone may end meanwhile."""
-    components = lambda: {name: containers(node, name) for name in COMPONENTS}
-    before, running = node.containers(), components()
+    node.wait_until_led()
+    before, running = node.containers(), components(node)
     said = node.reconcile().stdout
     expect(said.startswith("No changes."), f"it says: {said}")
     node.do("planekeeper", "plan", "--detailed-exitcode")
-    expect(not node.containers().items() - before.items() and components() == running, "containers are others")
-
-
-@contextlib.contextmanager
-def polled(test, node, what):
-    """Asks the API server all the while, and says how long it did not answer at the longest. It has to answer in the end."""
-    url, over = f"https://{node.address}:6443/readyz", threading.Event()
-    failures, longest = [], [0.0]
-
-    def poll():
-        last = time.monotonic()
-        while not over.is_set():
-            answered = answers(url)
-            now = time.monotonic()
-            if answered:
-                last = now
-            else:
-                failures.append(now)
-            longest[0] = max(longest[0], now - last)
-            time.sleep(PAUSE_S)
-
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    test.say(f"{what}: {len(failures)} requests failed, and the API server was away for {longest[0]:.1f} s at the longest")
-    node.wait_for("the API server", lambda: "" if answers(url) else "it does not answer")
-
-
-def answers(url):
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with urllib.request.urlopen(url, timeout=ATTEMPT_S, context=context) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+    expect(not node.containers().items() - before.items() and components(node) == running, "containers are others")
 
 
 TESTS = {"self-hosting-moves": moves, "self-hosting-reboot": reboot}
