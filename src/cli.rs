@@ -18,7 +18,7 @@ pub mod watch;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use arguments::{Arguments, CertsCommand, Command, ConfigCommand, Format, ImagesCommand};
 use exit::{Exit, Failure};
@@ -26,7 +26,7 @@ use exit::{Exit, Failure};
 /// Runs the command that the process was called with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => {
             // clap would leave with 2, which `plan --detailed-exitcode` means something else by.

@@ -163,6 +163,18 @@ fn a_wrong_call_exits_with_64_and_help_with_0() {
 }
 
 #[test]
+fn an_empty_variable_is_as_one_that_is_not_set() {
+    let validate = |variable: Option<&str>| {
+        let mut command = Command::new(BINARY);
+        command.args(["config", "validate"]).env_clear().envs(variable.map(|path| ("PLANEKEEPER_CONFIG", path)));
+        let output = command.output().unwrap();
+        (code(&output), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    assert_eq!(validate(Some("")), validate(None));
+    assert!(validate(Some("/no/such/file")).1.contains("/no/such/file"));
+}
+
+#[test]
 fn a_sandbox_that_is_no_folder_of_its_own_is_a_wrong_call_and_named() {
     let place = Place::new("");
     fs::write(place.root(), "").unwrap();

@@ -113,8 +113,8 @@ class Node(Host):
         try:
             yield
         finally:
-            watch.terminate()
-            watch.wait(timeout=30)
+            self.do("pkill", "-TERM", "-x", "planekeeper")  # nsenter, which has begun it, tells it nothing
+            self.transcript.append(watch.communicate(timeout=30)[0])
 
     def wait_until_ready(self, nodes=1, pods=PODS):
         """Waits until so many nodes, and at least so many Pods of kube-system, are Ready, all of them."""

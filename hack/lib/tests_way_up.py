@@ -28,6 +28,8 @@ def way_up(test):
         serves_another_certificate(node)
     with test.check("a host that is called otherwise by now is refused, and left as it is"):
         renamed(node)
+    with test.check("a watch that is started there keeps it the Node that it is, for its kubelet too, and lets go when it has its name again"):
+        renamed_under_a_watch(node)
     with test.check("a host whose file names no address is refused while its default route leads elsewhere, and left as it is"):
         rerouted(node)
     worker = test.node("worker")
@@ -67,9 +69,26 @@ def renamed(node):
     unmoved(node, before)
 
 
+def renamed_under_a_watch(node):
+    """The kubelet would make another Node at its next start."""
+    flags, containers = node.path("/var/lib/kubelet/kubeadm-flags.env"), node.containers()
+    before = flags.read_text()
+    node.do("hostname", "renamed")
+    with node.watched():
+        node.do("planekeeper", "status", "--wait")
+        said(flags.read_text(), f"--hostname-override={node.name}")
+        node.wait_until_ready()
+        node.do("hostname", node.name)
+    node.reconcile()
+    expect(flags.read_text() == before, "the kubelet is still told its name")
+    expect(containers == node.containers(), "containers have changed")
+    node.wait_until_ready()
+    expect(node.reconcile().stdout.startswith("No changes."), "the host is not as configured")
+
+
 def rerouted(node):
     """The default route sends from another address for a while. What it was is known from the last good configuration, or from the manifest;
-    a watch that is started meanwhile keeps the last good one."""
+    a watch that is started meanwhile keeps the last good one, and who joins is sent to where the API server is."""
     file, record = node.path(CONFIGURATION), node.path("/var/lib/planekeeper/last-good.json")
     text, before, aside = file.read_text(), made(node), record.with_suffix(".aside")
     file.write_text(text.replace(f"localAPIEndpoint:\n  advertiseAddress: {node.address}\n", ""))
@@ -84,6 +103,7 @@ def rerouted(node):
             record.rename(aside)
         said(node.reconcile(exit=1).stdout, "localAPIEndpoint.advertiseAddress", f"{node.address} -> 198.51.100.2")
     aside.rename(record)
+    said(node.do("planekeeper", "join-command").stdout, f"kubeadm join {node.address}:6443")
     with node.watched():
         node.do("planekeeper", "status", "--wait")
     node.do(*default)

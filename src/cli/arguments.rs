@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cli::status::Length;
+
+/// The variable that names the configuration.
+const CONFIG: &str = "PLANEKEEPER_CONFIG";
 
 /// Keeps a Kubernetes control plane as one file says it should be.
 ///
@@ -21,7 +25,7 @@ pub struct Arguments {
         short,
         global = true,
         value_name = "PATH",
-        env = "PLANEKEEPER_CONFIG",
+        env = CONFIG,
         default_value = "/etc/planekeeper/"
     )]
     pub config: PathBuf,
@@ -33,6 +37,21 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// Those that the process was called with. A variable that is empty is as one that is not set, as kubectl has it.
+    ///
+    /// # Errors
+    /// What clap says to the user: of a wrong call, or what was asked for of help.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        if std::env::var_os(CONFIG).is_some_and(|path| path.is_empty()) {
+            command = command.mut_arg("config", |config| config.env(Resettable::Reset));
+        }
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 const MANUAL: &str = "\

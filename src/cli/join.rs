@@ -1,17 +1,20 @@
 //! How nodes join, in kubeadm's words: `join-command`, and the end of a run that sets a cluster up.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::arguments::{Format, JoinCommand};
+use crate::cli::arguments::{Format, JoinCommand, Place};
 use crate::cli::configuration;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
-use crate::cluster::{BootstrapToken, CertificateKey, Cluster};
+use crate::cluster::{AddressOrigin, BootstrapToken, CertificateKey, Cluster};
 use crate::facts::Facts;
+use crate::host::machine;
 use crate::pki;
+use crate::record::{self, Record};
 
 /// The commands that join nodes. They hold a bootstrap token and may hold the key of the certificates, so they have no `Debug`, and
 /// go to standard output only.
@@ -100,7 +103,8 @@ pub fn command(config: &Path, arguments: &JoinCommand, format: Format) -> Result
     let key = arguments.certificate_key.as_deref().map(CertificateKey::from_hex).transpose();
     let key = key.map_err(|error| Failure::new(Exit::WrongCall, format!("--certificate-key: {error}")))?;
     super::run::permit(&arguments.place)?;
-    let cluster = configuration::load(config)?.loaded.cluster;
+    let mut cluster = configuration::load(config)?.loaded.cluster;
+    cluster.endpoint.address = address(&cluster, &arguments.place)?;
     let facts = super::run::facts(&cluster, &arguments.place)?;
     let commands = Commands::new(&cluster, &facts, key).map_err(|error| Failure::new(Exit::Failed, error))?;
     match format {
@@ -113,6 +117,14 @@ pub fn command(config: &Path, arguments: &JoinCommand, format: Format) -> Result
         Format::Text => output::print(&commands.to_text())?,
     }
     Ok(Exit::Done)
+}
+
+/// Where the API server is: the default route, which says so where the file does not, may lead elsewhere by now.
+fn address(cluster: &Cluster, place: &Place) -> Result<IpAddr, Failure> {
+    let unnamed = cluster.endpoint.origin != AddressOrigin::Named;
+    let record = if unnamed { super::run::read(place.path(), record::PATH)? } else { None };
+    let before = record.and_then(|text| Record::cluster(&text, &machine::machine()));
+    Ok(before.as_ref().unwrap_or(cluster).endpoint.address)
 }
 
 fn worker(cluster: &Cluster, token: &str, hash: &str) -> String {
