@@ -22,6 +22,7 @@ pub mod origins;
 pub mod patched;
 pub mod pki;
 pub mod rbac;
+pub mod release;
 pub mod running;
 pub mod scheduler;
 pub mod self_hosting;

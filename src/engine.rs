@@ -10,8 +10,9 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::Cluster;
-use crate::desired::{self, former, patched};
+use crate::desired::{self, former, patched, release};
 use crate::facts::Facts;
+use crate::guard;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
 use crate::plan::{self, Action, Held, Plan, Previous, Step};
@@ -117,17 +118,50 @@ fn look_at<H: Host + ?Sized>(
     if let Some(before) = before.as_ref().filter(|_| last_good.is_some_and(|last| !std::ptr::eq(last, cluster))) {
         former::add(cluster, &mut desired, before);
     }
-    match scope {
-        Scope::All => {}
-        Scope::About(some) => desired = desired.part(some),
-        Scope::Beyond(known) => desired.resources.retain(|resource| !known.contains(&resource.id)),
-    }
-    let observed = if scope.is_all() { host.observe(&desired) } else { host.observe_part(&desired) };
+    let observed = match scope {
+        Scope::All => host.observe(&desired),
+        Scope::About(some) => {
+            let (part, seen) = about(desired, some, host);
+            desired = part;
+            seen
+        }
+        Scope::Beyond(known) => {
+            desired.resources.retain(|resource| !known.contains(&resource.id));
+            host.observe_part(&desired)
+        }
+    };
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
+    hold_shared(cluster, &desired, &observed, &mut plan);
     let hosted_before = before.map(|before| before.hosted).unwrap_or_default();
     Ok(Pass { facts, desired, observed, plan, hosted_before })
+}
+
+/// A part of what is wanted, and what is seen of it and of what every change of it is judged by.
+fn about<H: Host + ?Sized>(desired: Desired, some: &BTreeSet<Id>, host: &H) -> (Desired, Observed) {
+    let judged_by = desired.resources.iter().filter(|resource| guard::is_evidence(&resource.id)).cloned();
+    let judged_by = Desired { resources: judged_by.collect(), ..Desired::default() };
+    let part = desired.part(some);
+    let mut observed = host.observe_part(&judged_by);
+    observed.extend(host.observe_part(&part));
+    (part, observed)
+}
+
+/// What all nodes share is not taken back: another control plane host may have been upgraded before this one.
+fn hold_shared(cluster: &Cluster, desired: &Desired, observed: &Observed, plan: &mut Plan) {
+    let shared: BTreeSet<&Id> =
+        desired.resources.iter().filter(|one| release::is_shared(one)).map(|one| &one.id).collect();
+    let ids: Vec<Id> = plan.steps.iter().map(|step| &step.id).filter(|id| shared.contains(id)).cloned().collect();
+    let later = if ids.is_empty() { None } else { release::later(cluster, observed) };
+    if let Some(later) = later {
+        let reason = format!(
+            "the cluster is at {later} by its ConfigMap kubeadm-config, and the configuration at {}: what all nodes share is not taken \
+             back; set kubernetesVersion to {later} here too",
+            cluster.version
+        );
+        plan.hold(desired, &ids.into_iter().map(|id| (id, reason.clone())).collect());
+    }
 }
 
 /// Nothing is renewed by a clock that may be wrong: what it makes would begin too late or end too early, as others see it.

@@ -45,6 +45,8 @@ pub struct Facts {
     pub external_ca: bool,
     /// Bootstrap tokens that this host has made or met, by token id.
     pub tokens: BTreeMap<String, IssuedToken>,
+    /// What this host's etcd was told of the cluster that it has joined; `None` where it has founded its own.
+    pub etcd_joined: Option<String>,
     /// Changes of static Pods' manifests that have not ended well yet.
     pub rollouts: Records,
     /// The id of the token that was made up, once it is there.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::cluster::{AddressOrigin, Cluster, Etcd, Location, Version};
-use crate::desired::{arguments, pki, self_hosting, static_pod};
+use crate::desired::{apiserver, arguments, etcd, pki, self_hosting, static_pod, upload_config};
 use crate::observed::{Observed, Seen};
 use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Resource, Spec, Want};
 use crate::verdict::Verdict;
@@ -113,6 +113,7 @@ pub fn forbidden(
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
     found.extend(moved(cluster, previous, &manifests));
     found.extend(other_etcd(cluster, previous));
+    found.extend(older_etcd(cluster, &manifests));
     // What runs counts as much as what was last in force: a run that did not converge may lie between.
     let last = previous.map(|previous| previous.version);
     let running = running_version(&manifests);
@@ -246,7 +247,7 @@ fn overridden(fixed: &Fixed, cluster: &Cluster) -> Option<String> {
 fn evidence(fixed: &Fixed, manifests: &Manifests<'_>) -> Option<String> {
     let (component, flag) = fixed.evidence?;
     let manifest = manifests.of(component)?;
-    let command = manifest.pointer("/spec/containers/0/command")?.as_array()?;
+    let command = static_pod::container_of(&manifest, component)?.get("command")?.as_array()?;
     let value = command.iter().filter_map(|word| word.as_str()?.strip_prefix(flag)).next_back()?;
     let value = value.strip_suffix("/ca.crt").unwrap_or(value);
     // What the kubelet fills in is not known here: the address of a self-hosted API server is its Node's.
@@ -290,9 +291,34 @@ impl Manifests<'_> {
 
 /// The version of the API server's image.
 fn running_version(manifests: &Manifests<'_>) -> Option<Version> {
-    let manifest = manifests.of("kube-apiserver")?;
-    let image = manifest.pointer("/spec/containers/0/image")?.as_str()?;
-    image.rsplit_once(':')?.1.parse().ok()
+    static_pod::version_of(image(&*manifests.of(apiserver::NAME)?, apiserver::NAME)?)
+}
+
+fn image<'a>(pod: &'a Value, component: &str) -> Option<&'a str> {
+    static_pod::container_of(pod, component)?.get("image")?.as_str()
+}
+
+/// An etcd of an earlier minor release than the one that is there: it would end at once, and the API server with it. kubeadm leaves etcd
+/// as it is then.
+fn older_etcd(cluster: &Cluster, manifests: &Manifests<'_>) -> Option<Forbidden> {
+    let (there, wanted) = (manifests.of(etcd::NAME)?, manifests.wanted(&Id::file(&static_pod::path(etcd::NAME)))?);
+    let (there, wanted) = (image(&there, etcd::NAME)?, image(wanted, etcd::NAME)?);
+    let release = |image| static_pod::version_of(image).map(|version| (version.major, version.minor));
+    let field = "ClusterConfiguration.etcd.local.imageTag".to_owned();
+    (release(wanted)? < release(there)?).then(|| Forbidden {
+        place: cluster.lines.of(&field).cloned(),
+        field,
+        before: there.to_owned(),
+        after: wanted.to_owned(),
+        reason: "an older etcd may not be able to read what a newer minor release has written; write the tag that is there to keep it",
+    })
+}
+
+/// What every look needs to see, whatever it is about, for changes of the version to be judged.
+#[must_use]
+pub fn is_evidence(id: &Id) -> bool {
+    let server = || self_hosting::id(&self_hosting::name(apiserver::NAME));
+    *id == Id::file(&static_pod::path(apiserver::NAME)) || *id == upload_config::id() || *id == server()
 }
 
 /// Kubernetes' version-skew policy: one minor release up at a time, and never down.

@@ -13,9 +13,11 @@ use serde_json::Value;
 use crate::cluster::{KeyAlgorithm, Location, RenewBefore, TokenEnd};
 use crate::facts::Owner;
 
+mod expansion;
 mod list;
 mod running;
 
+pub use expansion::is_expanded;
 pub use list::{Desired, GivenUp, Waiting};
 pub use running::{
     Condition, GateSpec, ImageSpec, KubeletSpec, Lease, PodGate, Rollout, RunningSpec, SelfHostedSpec, StaticPodSpec,

@@ -450,6 +450,25 @@ fn a_watch_that_starts_with_a_bad_configuration_keeps_the_last_good_one() {
 }
 
 #[test]
+fn a_watch_that_starts_amid_a_change_goes_on_with_it_and_takes_nothing_back() {
+    let mut place = Place::new().watch();
+    let conf = place.host("etc/kubernetes/super-admin.conf");
+    fs::remove_file(&conf).unwrap();
+    fs::create_dir(&conf).unwrap();
+    fs::write(conf.join("mine"), "").unwrap();
+    fs::write(&place.config, flagged("3")).unwrap();
+    place.until_scheduler_has("--v=3");
+    assert_eq!(place.end("-TERM"), Some(0));
+    let taken = place.events("ConfigurationTaken").len();
+    place.start();
+    place.until("both versions", |place| place.events("ConfigurationTaken").len() == taken + 2);
+    fs::remove_dir_all(&conf).unwrap();
+    place.until("all", Place::is_quiet);
+    let repaired = place.events("DriftRepaired");
+    assert!(!place.said("DriftRepaired", "kube-scheduler"), "it was taken back, and there again: {repaired:?}");
+}
+
+#[test]
 fn a_watch_without_a_configuration_waits_for_one() {
     let mut place = Place::new();
     fs::remove_file(&place.config).unwrap();

@@ -11,6 +11,7 @@ use crate::desired::{directories, pki, volumes};
 use crate::facts::Facts;
 use crate::images;
 use crate::resource::{Desired, Id};
+use crate::yaml;
 
 /// The Pod's name.
 pub const NAME: &str = "etcd";
@@ -25,7 +26,7 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     let Etcd::Local(etcd) = &cluster.etcd else { return desired };
     let pod = StaticPod {
         name: NAME,
-        command: command(NAME, base_arguments(cluster, etcd), &etcd.extra_args),
+        command: command(NAME, base_arguments(cluster, etcd, facts), &etcd.extra_args),
         image: images::etcd(cluster, etcd),
         env: static_pod::environment(&BTreeMap::new(), &etcd.extra_envs),
         mounts: vec![
@@ -74,10 +75,30 @@ fn at(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn base_arguments(cluster: &Cluster, etcd: &LocalEtcd) -> Vec<Arg> {
+fn peer_url(cluster: &Cluster) -> String {
+    format!("https://{}", SocketAddr::new(cluster.endpoint.address, PEER_PORT))
+}
+
+/// What a member that has joined a cluster was told of its members, by the manifest that is there: `kubeadm join` writes it. It counts
+/// should the member ever have to join again, and tells a reset that there are others.
+#[must_use]
+pub fn joined(cluster: &Cluster, manifest: &str) -> Option<String> {
+    let state = "--initial-cluster-state=existing";
+    // Nearly all have founded theirs, and are not parsed.
+    let pod = manifest.contains(state).then(|| yaml::parse(manifest).ok())??;
+    let command = static_pod::container_of(&pod, NAME)?.get("command")?.as_array()?;
+    let told = command.iter().filter_map(|word| word.as_str()?.strip_prefix("--initial-cluster=")).next_back()?;
+    let own = format!("{}={}", cluster.node.name, peer_url(cluster));
+    let is_told = command.iter().any(|word| word == state) && told.split(',').any(|member| member == own);
+    is_told.then(|| told.to_owned())
+}
+
+fn base_arguments(cluster: &Cluster, etcd: &LocalEtcd, facts: &Facts) -> Vec<Arg> {
     let client = client_url(cluster);
-    let peer = format!("https://{}", SocketAddr::new(cluster.endpoint.address, PEER_PORT));
+    let peer = peer_url(cluster);
     let name = &cluster.node.name;
+    let members = facts.etcd_joined.clone().unwrap_or_else(|| format!("{name}={peer}"));
+    let state = facts.etcd_joined.as_ref().map(|_| arg("initial-cluster-state", "existing"));
     let file = |file| pki::path(cluster, file);
     let (corruption_check, progress_notify) = if cluster.release.etcd_experimental_flags
         && before_3_6(tag(cluster, etcd))
@@ -86,14 +107,14 @@ fn base_arguments(cluster: &Cluster, etcd: &LocalEtcd) -> Vec<Arg> {
     } else {
         (arg("feature-gates", "InitialCorruptCheck=true"), arg("watch-progress-notify-interval", "5s"))
     };
-    vec![
+    let arguments = [
         arg("name", name),
         arg("data-dir", &etcd.data_dir),
         arg("listen-client-urls", format!("{},{client}", local_url(cluster))),
         arg("advertise-client-urls", &client),
         arg("listen-peer-urls", &peer),
         arg("initial-advertise-peer-urls", &peer),
-        arg("initial-cluster", format!("{name}={peer}")),
+        arg("initial-cluster", members),
         arg("listen-metrics-urls", format!("http://{}", at(localhost(cluster), METRICS_PORT))),
         arg("cert-file", file("etcd/server.crt")),
         arg("key-file", file("etcd/server.key")),
@@ -106,7 +127,8 @@ fn base_arguments(cluster: &Cluster, etcd: &LocalEtcd) -> Vec<Arg> {
         arg("snapshot-count", "10000"),
         corruption_check,
         progress_notify,
-    ]
+    ];
+    arguments.into_iter().chain(state).collect()
 }
 
 /// The tag names a version before 3.6.0, or none: kubeadm takes both for an etcd that only knows the flags'

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::desired::{directories, etcd, kubeconfig, live, self_hosting, upload_config};
+use crate::desired::{
+    apiserver, directories, etcd, kubeconfig, live, release, self_hosting, static_pod, upload_config,
+};
 use crate::diff::file::bytes;
 use crate::facts::Facts;
 use crate::resource::{
@@ -78,7 +80,7 @@ pub(super) fn static_pod(cluster: &Cluster, resource: &Resource) -> Option<(Id, 
 /// The static Pod of a manifest, by its name in the cluster; `None` where the manifest is none.
 #[must_use]
 pub fn pod(component: &'static str, name: String, manifest: &Value) -> Option<StaticPodSpec> {
-    let container = manifest.pointer("/spec/containers/0")?;
+    let container = static_pod::container_of(manifest, component)?;
     let words = |field: &str| -> Vec<String> {
         let list = container.get(field).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
@@ -174,6 +176,9 @@ pub(super) fn running(
     }
     kubelet_last(desired);
     configuration_last(desired, pods, hosted);
+    if let Some((made_of, server)) = runs_in(apiserver::NAME, pods, hosted) {
+        release::wait_for_server(cluster, desired, made_of, server);
+    }
     running
 }
 

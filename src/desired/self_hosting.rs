@@ -60,7 +60,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
         match cluster.settings.hosting {
             Hosting::StaticPods => {
                 if facts.hosting.self_hosted.contains_key(component) || facts.hosting.shared.contains(component) {
-                    share_port(pod);
+                    share_port(component, pod);
                 }
                 if facts.hosting.daemon_sets {
                     let mut gone = absent(manifest.phase, "apps/v1", "DaemonSet", Some(SYSTEM), &name(component));
@@ -72,7 +72,7 @@ pub fn complete(cluster: &Cluster, facts: &Facts, mut desired: Desired) -> Desir
             Hosting::SelfHosted => {
                 desired.given_up.extend(go_back(component, facts, pod));
                 desired.hosted.extend(record_of(component).map(|name| (name, yaml::to_string(pod))));
-                share_port(pod);
+                share_port(component, pod);
                 let object = daemon_set(cluster, component, pod);
                 pod["metadata"]["annotations"][RECOVERY] = json!("true");
                 manifest.origins.extend(own_origins(cluster));
@@ -172,8 +172,10 @@ fn own_origins(cluster: &Cluster) -> Vec<Origin> {
 }
 
 /// Adds the flag, where the user has not set it.
-fn share_port(pod: &mut Value) {
-    let command = pod.pointer_mut("/spec/containers/0/command").and_then(Value::as_array_mut);
+fn share_port(component: &str, pod: &mut Value) {
+    let containers = pod.pointer_mut("/spec/containers").and_then(Value::as_array_mut);
+    let mine = containers.and_then(|containers| containers.iter_mut().find(|container| container["name"] == component));
+    let command = mine.and_then(|container| container.get_mut("command")).and_then(Value::as_array_mut);
     if let Some(command) = command.filter(|command| !command.iter().any(|word| word == SHARES_PORT)) {
         command.push(json!(SHARES_PORT));
     }

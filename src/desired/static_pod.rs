@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Cluster, HostPathMount};
+use crate::cluster::{Cluster, HostPathMount, Version};
 use crate::desired::directories;
 use crate::facts::Facts;
 use crate::patch::{self, MergeSchema};
@@ -80,6 +80,20 @@ pub fn resource(
 #[must_use]
 pub fn path(name: &str) -> String {
     format!("{}/{name}.yaml", directories::MANIFESTS)
+}
+
+/// The container of a component in its Pod or in a template of Pods: a patch may have put others before it.
+#[must_use]
+pub fn container_of<'a>(pod: &'a Value, component: &str) -> Option<&'a Value> {
+    pod.pointer("/spec/containers")?.as_array()?.iter().find(|container| container["name"] == component)
+}
+
+/// The version that an image's tag names: `v1.37.2`, or etcd's `3.6.6-0`; `None` where it names none.
+#[must_use]
+pub fn version_of(image: &str) -> Option<Version> {
+    let tagged = image.split('@').next().unwrap_or_default();
+    let (_, tag) = tagged.rsplit_once(':')?;
+    tag.split(['-', '+']).next()?.parse().ok()
 }
 
 /// The environment of a component: the proxy's variables where they are given, and the user's own over them. By name.

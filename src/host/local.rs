@@ -5,6 +5,7 @@ use std::io;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::desired::{etcd, static_pod};
 use crate::diff::file::bytes;
 use crate::facts::{Facts, Owner};
 use crate::followed::{self, Followed, Reading};
@@ -87,7 +88,10 @@ impl<F: FileSystem> Local<F> {
         let record = desired::bootstrap_token::RECORD;
         let tokens = self.read_text(record)?.map(|text| tokens::read(text.as_bytes())).unwrap_or_default();
         let generated_token = tokens.iter().find(|(_, token)| token.secret.is_some()).map(|(id, _)| id.clone());
+        // What cannot be read is put right, and tells nothing.
+        let etcd = self.read_text(&static_pod::path(etcd::NAME)).ok().flatten();
         Ok(Facts {
+            etcd_joined: etcd.and_then(|manifest| etcd::joined(cluster, &manifest)),
             hostname: self.machine.hostname.clone(),
             now: (self.machine.now)(),
             owner: self.machine.owner,

@@ -18,7 +18,7 @@ use crate::diff::static_pod::{LEASE, START};
 use crate::host::files::{FileSystem, NewFile, Writer};
 use crate::host::{ApplyError, MadeWay, Tell};
 use crate::observed::Mode;
-use crate::resource::{FileSpec, PodGate, Rollout, RunningSpec, StaticPodSpec};
+use crate::resource::{FileSpec, PodGate, Rollout, RunningSpec, StaticPodSpec, is_expanded};
 use crate::rollout::{Record, hash, path};
 use crate::verdict::Verdict;
 use crate::yaml;
@@ -316,7 +316,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// after it was made, to something that it does not run, is put right before the kubelet notices, or nearly.
     fn disturbed(&self, pod: &StaticPodSpec, path: &str) -> Option<Container> {
         let container = self.runtime.container(pod).ok().flatten().filter(|container| container.runs)?;
-        let other = container.command != pod.command || container.image != pod.image;
+        let other = !pod.is_run_by(&container.command, &container.image);
         let made_of_it = self.runtime.changed(path).is_some_and(|changed| container.created >= changed);
         ((other || made_of_it) && self.runtime.has_kubelet()).then_some(container)
     }
@@ -324,7 +324,7 @@ impl<F: FileSystem, R: Runtime> Rollouts<'_, F, R> {
     /// A component ran as a manifest says, and was well.
     fn was_well(&self, pod: &StaticPodSpec, container: &Container, manifest: &str) -> bool {
         let Some(old) = old_pod(pod, manifest) else { return false };
-        if old.command != container.command {
+        if !is_expanded(&old.command, &container.command) {
             return false;
         }
         let begun = self.runtime.elapsed();

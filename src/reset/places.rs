@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Etcd};
+use crate::desired::{apiserver, etcd, static_pod};
 use crate::{system_folders, yaml};
 
 /// kubeadm's default `certificatesDir`.
@@ -87,9 +88,9 @@ fn volume(pod: &Value, name: &str) -> Option<String> {
     Some(volume.pointer("/hostPath/path")?.as_str()?.to_owned())
 }
 
-/// A flag of a static Pod's first container, the last one where there are several.
-fn flag<'a>(pod: &'a Value, name: &str) -> Option<&'a str> {
-    let command = pod.pointer("/spec/containers/0/command")?.as_array()?;
+/// A flag of a component in its static Pod, the last one where there are several.
+fn flag<'a>(pod: &'a Value, component: &str, name: &str) -> Option<&'a str> {
+    let command = static_pod::container_of(pod, component)?.get("command")?.as_array()?;
     let value = |word: &'a Value| word.as_str()?.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=');
     command.iter().filter_map(value).next_back()
 }
@@ -106,7 +107,7 @@ fn host(url: &str) -> &str {
 
 /// The API server has its data elsewhere. kubeadm gives it this host's etcd at the loopback address.
 fn etcd_is_elsewhere(api_server: &Value) -> bool {
-    let servers = urls(flag(api_server, "etcd-servers"));
+    let servers = urls(flag(api_server, apiserver::NAME, "etcd-servers"));
     let local = |url: &String| {
         let host = host(url).trim_matches(['[', ']']);
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -115,19 +116,20 @@ fn etcd_is_elsewhere(api_server: &Value) -> bool {
 }
 
 fn etcd_pod(pod: &Value) -> EtcdPod {
-    let peer_urls = urls(flag(pod, "initial-advertise-peer-urls"));
-    let first = urls(flag(pod, "initial-cluster"));
+    let flag = |name| flag(pod, etcd::NAME, name);
+    let peer_urls = urls(flag("initial-advertise-peer-urls"));
+    let first = urls(flag("initial-cluster"));
     let peers = first.iter().filter_map(|member| member.split_once('=').map(|(_, url)| url));
     let others: Vec<String> = peers
         .filter(|url| !peer_urls.iter().any(|ours| ours == url))
         .map(|url| format!("https://{}:{ETCD_CLIENT_PORT}", host(url)))
         .collect();
     // The loopback address comes first there, as kubeadm writes it.
-    let mut endpoints = urls(flag(pod, "listen-client-urls"));
+    let mut endpoints = urls(flag("listen-client-urls"));
     endpoints.truncate(1);
     let joined = !others.is_empty();
     endpoints.extend(others);
-    EtcdPod { name: flag(pod, "name").unwrap_or_default().to_owned(), peer_urls, endpoints, joined }
+    EtcdPod { name: flag("name").unwrap_or_default().to_owned(), peer_urls, endpoints, joined }
 }
 
 fn cri_socket(texts: &Texts) -> Option<String> {

@@ -142,7 +142,10 @@ fn a_person_is_told_before_what_is_lost_for_ever() {
 const ETCD: &str = "\
 spec:
   containers:
-  - command:
+  - name: proxy
+    command: [proxy, --name=other]
+  - name: etcd
+    command:
     - etcd
     - --name=cp2
     - --listen-client-urls=https://127.0.0.1:2379,https://192.0.2.2:2379
@@ -156,7 +159,7 @@ spec:
 fn api_server(etcd: &str) -> String {
     let command = format!("[kube-apiserver, --etcd-servers={etcd}]");
     format!(
-        "spec:\n  containers: [{{command: {command}}}]\n  volumes: [{{name: k8s-certs, hostPath: {{path: /srv/pki}}}}]\n"
+        "spec:\n  containers: [{{name: kube-apiserver, command: {command}}}]\n  volumes: [{{name: k8s-certs, hostPath: {{path: /srv/pki}}}}]\n"
     )
 }
 

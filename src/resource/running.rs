@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::expansion::is_expanded;
 use super::{Content, Id};
 
 /// A container image.
@@ -97,6 +98,14 @@ pub struct StaticPodSpec {
     pub health: Option<String>,
     /// What it renews while it works, or another of its kind does on another host; none where it was told not to.
     pub lease: Option<Lease>,
+}
+
+impl StaticPodSpec {
+    /// Whether a container of this command and this image was made of this.
+    #[must_use]
+    pub fn is_run_by(&self, command: &[String], image: &str) -> bool {
+        is_expanded(&self.command, command) && self.image == image
+    }
 }
 
 /// A Lease of the API, which whoever leads renews every few seconds.

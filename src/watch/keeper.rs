@@ -76,6 +76,8 @@ pub struct Keeper<'a> {
     inbox: Arc<Inbox>,
     folders: Arc<Folders>,
     version: Option<Version>,
+    /// The version at hand has been judged, or waited for in vain: the host may be changed.
+    begun: bool,
     /// What the configuration was read from when it was last followed.
     configuration: Wanted,
     follower: Follower,
@@ -117,6 +119,7 @@ impl<'a> Keeper<'a> {
             inbox,
             folders,
             version: None,
+            begun: false,
             configuration: Wanted::default(),
             follower: Follower::default(),
             host: None,
@@ -137,8 +140,10 @@ impl<'a> Keeper<'a> {
         self.restore();
         self.follow();
         self.turn(BTreeSet::from([Wake::Missed]));
-        self.service.looked();
         loop {
+            if self.begun {
+                self.service.looked();
+            }
             self.show();
             self.service.beat(false);
             self.inbox.set_alarm(Some(self.alarm()));
@@ -173,6 +178,16 @@ impl<'a> Keeper<'a> {
                 wakes.insert(Wake::Configuration);
                 self.show();
             }
+        }
+        if !self.begun {
+            if self.timers.follow.is_some() && self.timers.full > now {
+                if asked {
+                    self.service.reloaded();
+                }
+                return;
+            }
+            self.begun = true;
+            wakes.insert(Wake::Missed);
         }
         wakes.extend(self.due(now));
         let held: BTreeSet<Id> = self.fights.held(now).into_iter().map(|fight| fight.id).collect();

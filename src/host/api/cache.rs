@@ -233,6 +233,7 @@ impl Shared {
             None => {
                 state.current.remove(collection);
                 state.ready = false;
+                state.begin_anew(collection);
                 Vec::new()
             }
             Some(Event::Init) => {
@@ -307,6 +308,16 @@ impl State {
     fn hear(&mut self, object: &Value) {
         if let Some(copy) = self.copies.get_mut(&Id::of_object(object)) {
             copy.heard = Some(Instant::now());
+        }
+    }
+
+    /// What is told from now on counts, whatever was told before: etcd may have been restored from a backup, where versions are older.
+    fn begin_anew(&mut self, collection: &Collection) {
+        for copy in self.copies.values_mut().filter(|copy| copy.of == *collection) {
+            copy.told = 0;
+            if copy.least != u64::MAX {
+                copy.least = 0;
+            }
         }
     }
 

@@ -184,7 +184,7 @@ fn started(pod: &StaticPodSpec, containers: &Containers) -> Result<(), String> {
     if container.state != ContainerState::Running {
         return Err(diagnosis::state(container));
     }
-    if container.command != pod.command || container.image != pod.image {
+    if !pod.is_run_by(&container.command, &container.image) {
         return Err("it still runs as its manifest was before".to_owned());
     }
     Ok(())

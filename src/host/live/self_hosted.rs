@@ -242,7 +242,7 @@ impl Containers {
 
 /// A container was made of what is wanted now.
 fn is_meant(container: &ContainerSeen, pod: &StaticPodSpec) -> bool {
-    container.image == pod.image && container.command == pod.command
+    pod.is_run_by(&container.command, &container.image)
 }
 
 /// A `DaemonSet`, by what names it.

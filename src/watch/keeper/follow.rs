@@ -1,7 +1,7 @@
 //! Following the configuration.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -20,13 +20,18 @@ use crate::watch::paths::Wanted;
 use crate::watch::version::{Seen, Version, problem, resolved};
 use crate::watch::{InForce, Rejected, Wake};
 
+/// So long the version at hand is waited for at the start. Each full pass is made whatever becomes of it.
+const BEGIN_MOST: Duration = Duration::from_secs(10);
+
 impl Keeper<'_> {
-    /// Begins with the version that the host was last made to be: the one at hand may be a bad one.
+    /// Begins with the version that the host was last made to be: the one at hand may be a bad one. That is judged before anything is
+    /// changed: a host that is on its way there would be taken back first, and there again.
     pub(super) fn restore(&mut self) {
         let record = (self.seams.read)(record::PATH).ok().flatten();
         let Some(version) = record.and_then(|text| Version::of_record(&text, &machine::machine())) else { return };
         let source = record::PATH.to_owned();
         self.take(version, source);
+        self.timers.full = Instant::now() + BEGIN_MOST;
     }
 
     /// Looks at the configuration, and at when to look again.
