@@ -8,7 +8,6 @@ mod strategic;
 use serde_json::Value;
 
 use crate::cluster::{Patch, PatchKind};
-use crate::yaml;
 use encode::Empty;
 pub use schema::MergeSchema;
 
@@ -25,14 +24,14 @@ pub const TARGETS: [&str; 7] = [
 
 /// Reads a file of `patches.directory`. Its name is `TARGET[SUFFIX][+TYPE].EXTENSION`, TYPE one of `strategic` (the
 /// default), `merge` and `json`, EXTENSION `yaml` or `json`; each document in it is a patch. Another extension is not
-/// for kubeadm and gives no patches.
+/// for kubeadm and gives no patches, and is not read. `read` gives the documents.
 ///
 /// kubeadm passes over a file whose target it does not know, and over what follows the type in the name. Both are
 /// more likely mistakes, and errors here.
 ///
 /// # Errors
 /// What is wrong with the name or the text.
-pub fn parse_file(name: &str, text: &str) -> Result<Vec<Patch>, String> {
+pub fn parse_file(name: &str, read: impl FnOnce() -> Result<Vec<Value>, String>) -> Result<Vec<Patch>, String> {
     let Some((stem, _)) =
         name.rsplit_once('.').filter(|(stem, end)| !stem.is_empty() && ["json", "yaml"].contains(end))
     else {
@@ -50,7 +49,7 @@ pub fn parse_file(name: &str, text: &str) -> Result<Vec<Patch>, String> {
             return Err(format!("has the patch type {other:?}; write one of json, merge, strategic after the +"));
         }
     };
-    let documents = yaml::parse_all(text)?;
+    let documents = read()?;
     for document in &documents {
         match kind {
             PatchKind::Json => json::check(document)?,

@@ -36,9 +36,15 @@ impl Sources {
     /// Which file or folder cannot be read, and why.
     pub fn read(path: &Path) -> Result<Self, String> {
         let files = sources(path)?;
-        let documents = config::parse(&files);
+        let mut documents = config::parse(&files);
         let patches_folder = documents.patches_directory().map(|folder| base(path).join(folder));
-        let patches = patches_folder.as_deref().map(patches).transpose()?.unwrap_or_default();
+        let there = patches_folder.as_deref().filter(|folder| folder.is_dir());
+        let patches = there.map(patches).transpose()?.unwrap_or_default();
+        if let Some(missing) = patches_folder.as_deref().filter(|_| there.is_none()) {
+            // A mistake, as it is to kubeadm.
+            documents
+                .refuse("InitConfiguration.patches.directory", format!("there is no folder {}", missing.display()));
+        }
         Ok(Self { files, patches, patches_folder, documents })
     }
 
@@ -78,11 +84,8 @@ fn sources(path: &Path) -> Result<Vec<Source>, String> {
     files.iter().map(|file| Ok(Source { name: file.display().to_string(), text: text(file)? })).collect()
 }
 
-/// The patches of a configuration. A folder that is named and not there is a mistake, as it is to kubeadm.
+/// The patches of a configuration.
 fn patches(folder: &Path) -> Result<Vec<PatchFile>, String> {
-    if !folder.is_dir() {
-        return Err(format!("InitConfiguration.patches.directory: there is no folder {}", folder.display()));
-    }
     let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     files(folder, &[])?.iter().map(|file| Ok(PatchFile { name: name(file), text: text(file)? })).collect()
 }

@@ -261,7 +261,8 @@ fn simple_fields(config: &mut ClusterConfiguration, report: &mut Report) {
 fn uploaded(mut config: ClusterConfiguration, networking: &Networking, endpoint: Option<&str>) -> Option<Value> {
     config.networking.service_subnet.clone_from(&networking.service_subnet);
     config.networking.dns_domain.clone_from(&networking.dns_domain);
-    if let Some(endpoint) = endpoint {
+    let has_port = syntax::host_port(&config.control_plane_endpoint).is_ok_and(|(_, port)| port.is_some());
+    if let Some(endpoint) = endpoint.filter(|_| !has_port) {
         endpoint.clone_into(&mut config.control_plane_endpoint);
     }
     let mut value = serde_json::to_value(config).ok()?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::component::{kube_proxy, kubelet};
 use super::kubeadm::{v1beta3, v1beta4};
-use super::node::{Kind, MAX_BYTES, Node};
+use super::node::{Kind, MAX_BYTES, Node, Unreadable};
 use super::report::Report;
 use super::{Source, audit, components, planekeeper, schema, words};
 use crate::cluster::Location;
@@ -120,6 +120,11 @@ impl Documents {
     #[must_use]
     pub fn value(&self, kind: DocumentKind) -> Option<&Value> {
         self.read.get(&kind).map(|(_, value)| value)
+    }
+
+    /// Says of a field that it is wrong, for a reason that only who reads the files knows.
+    pub fn refuse(&mut self, field: &str, why: String) {
+        self.report.error(field, why);
     }
 
     /// The documents of one text, whichever there are.
@@ -317,6 +322,19 @@ fn split(text: &str) -> Vec<(u64, &str)> {
 
 fn is_marker(line: &str, marker: &str) -> bool {
     line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+/// The documents of a text that are more than comments.
+///
+/// # Errors
+/// The first that is not YAML, or that the text is longer than planekeeper reads.
+pub(super) fn nodes(text: &str) -> Result<Vec<Node>, Unreadable> {
+    if text.len() > MAX_BYTES {
+        let message = format!("it has {} bytes: planekeeper reads at most {MAX_BYTES}", text.len());
+        return Err(Unreadable { line: 1, message });
+    }
+    let documents = split(text.trim_start_matches('\u{feff}')).into_iter();
+    documents.filter(|(_, text)| !is_blank(text)).map(|(before, text)| Node::parse(text, before)).collect()
 }
 
 /// Nothing but comments and markers.

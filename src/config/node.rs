@@ -108,17 +108,27 @@ impl Node {
     /// The value without its lines. A key without a value is left out, as Go's decoder leaves the field unset.
     #[must_use]
     pub fn to_value(&self) -> Value {
+        self.value(false)
+    }
+
+    /// [`Node::to_value`], with the keys that have no value: to a patch they say that a field is to go.
+    #[must_use]
+    pub fn to_patch(&self) -> Value {
+        self.value(true)
+    }
+
+    fn value(&self, nulls: bool) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),
             Kind::Number(value) => Value::Number(value.clone()),
             Kind::Text(value) => Value::String(value.clone()),
-            Kind::List(items) => items.iter().map(Self::to_value).collect(),
+            Kind::List(items) => items.iter().map(|item| item.value(nulls)).collect(),
             Kind::Map(entries) => Value::Object(
                 entries
                     .iter()
-                    .filter(|entry| entry.value.kind != Kind::Null)
-                    .map(|entry| (entry.key.clone(), entry.value.to_value()))
+                    .filter(|entry| nulls || entry.value.kind != Kind::Null)
+                    .map(|entry| (entry.key.clone(), entry.value.value(nulls)))
                     .collect::<Map<_, _>>(),
             ),
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::component::{fields_unknown_to, kubelet};
 use super::node::Node;
 use super::report::Report;
-use super::{PatchFile, components, schema};
+use super::{PatchFile, components, documents, schema};
 use crate::cluster::{Cluster, Patch};
 use crate::desired::patched;
 use crate::facts::{CA_FOLDERS, Facts};
@@ -22,12 +22,21 @@ pub fn parse(files: &[PatchFile], report: &mut Report) -> Vec<Patch> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let mut patches = Vec::new();
     for file in files {
-        match patch::parse_file(&file.name, &file.text) {
+        match patch::parse_file(&file.name, || read(file, report)) {
             Ok(found) => patches.extend(found),
             Err(message) => report.error(FIELD, format!("its file {:?}: {message}", file.name)),
         }
     }
     patches
+}
+
+/// The documents of a file, as kubeadm reads them: their keys are texts, whatever YAML makes of `on` or `1.10`.
+fn read(file: &PatchFile, report: &mut Report) -> Result<Vec<Value>, String> {
+    let documents = documents::nodes(&file.text).map_err(|error| format!("line {}: {}", error.line, error.message))?;
+    for document in &documents {
+        schema::duplicates(document, "", &file.name, report);
+    }
+    Ok(documents.iter().map(Node::to_patch).collect())
 }
 
 /// Tries the patches. One that cannot apply on any host is wrong; what depends on the host is asked again there (see

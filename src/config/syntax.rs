@@ -43,6 +43,7 @@ pub fn dns_label(name: &str) -> Result<(), String> {
 /// What is wrong with it.
 pub fn subject_alternative_name(name: &str) -> Result<(), String> {
     let host = name.strip_prefix("*.").unwrap_or(name);
+    no_leading_zeros(name)?;
     if name.parse::<IpAddr>().is_ok() || dns_subdomain(host).is_ok() {
         return Ok(());
     }
@@ -67,10 +68,23 @@ pub fn host_port(text: &str) -> Result<(String, Option<u16>), String> {
         "" => None,
         port => Some(port.parse().ok().filter(|number| *number > 0 && !port.starts_with('+')).ok_or_else(wrong)?),
     };
+    no_leading_zeros(host)?;
     if host.parse::<IpAddr>().is_ok() || (bracketed.is_none() && dns_subdomain(host).is_ok()) {
         return Ok((host.to_owned(), port));
     }
     Err(wrong())
+}
+
+/// An IPv4 address with zeros in front of a number: kubeadm takes it for one of decimal numbers, others for one of octal numbers, and to
+/// this program it would be a DNS name.
+fn no_leading_zeros(host: &str) -> Result<(), String> {
+    let numbers: Option<Vec<u8>> = host.split('.').map(|part| part.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([a, b, c, d]) if host.parse::<IpAddr>().is_err() && !host.contains('+') => {
+            Err(format!("{host:?} is an address with zeros in front of its numbers: write {a}.{b}.{c}.{d}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `host:port`, with brackets around an IPv6 address.
@@ -140,14 +154,17 @@ fn is_image_path(text: &str) -> bool {
 /// # Errors
 /// What is wrong with it.
 pub fn image_tag(tag: &str) -> Result<(), String> {
+    let (name, digest) = tag.split_once('@').map_or((tag, None), |(name, digest)| (name, Some(digest)));
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if tag.bytes().next().is_some_and(word)
-        && tag.len() <= 128
-        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+    let is_hex = |hex: &str| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if name.bytes().next().is_some_and(word)
+        && name.len() <= 128
+        && name.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+        && digest.is_none_or(|digest| digest.strip_prefix("sha256:").is_some_and(is_hex))
     {
         return Ok(());
     }
-    Err(format!("{tag:?} is not an image tag: write it like v1.14.6"))
+    Err(format!("{tag:?} is not an image tag: write it like v1.14.6, with @sha256: and 64 digits behind it to pin it"))
 }
 
 /// A network: its first address, and the bits that its addresses share.
@@ -237,11 +254,14 @@ mod tests {
             ("[fd00::1]:6443", ("fd00::1", Some(6443))),
             ("fd00::1", ("fd00::1", None)),
             ("lb:", ("lb", None)),
+            ("[10.0.0.1]:6443", ("10.0.0.1", Some(6443))),
         ];
         for (text, (host, port)) in ok {
             assert_eq!(host_port(text), Ok((host.to_owned(), port)), "{text}");
         }
-        for text in ["lb:0", "lb:70000", "lb:+80", "[fd00::1]", "https://lb:6443", "LB_1", ""] {
+        for text in
+            ["lb:0", "lb:70000", "lb:+80", "[fd00::1]", "https://lb:6443", "LB_1", "", "10.0.0.01", "010.0.0.1:6443"]
+        {
             assert!(host_port(text).is_err(), "{text}");
         }
     }

@@ -33,7 +33,12 @@ pub fn desired(cluster: &Cluster, facts: &Facts) -> Desired {
     let mut folders: Vec<(&str, &'static str, u32)> =
         vec![(KUBERNETES, SHARED, 0o755), (MANIFESTS, SHARED, 0o700), (certificates, "certs", 0o755)];
     if let Etcd::Local(etcd) = &cluster.etcd {
-        folders.push((&etcd_certificates, "certs", 0o755));
+        // kubeadm makes it for the first of these.
+        let made =
+            ["etcd-ca", "etcd-server", "etcd-peer", "etcd-healthcheck-client"].map(|leaf| format!("certs/{leaf}"));
+        if !made.iter().all(|phase| cluster.skip_phases.contains(phase)) {
+            folders.push((&etcd_certificates, "certs", 0o755));
+        }
         folders.push((etcd.data_dir.trim_end_matches('/'), "etcd/local", 0o700));
     }
     folders.push((KUBELET, "kubelet-start", 0o700));

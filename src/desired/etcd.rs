@@ -134,6 +134,9 @@ fn base_arguments(cluster: &Cluster, etcd: &LocalEtcd, facts: &Facts) -> Vec<Arg
 /// The tag names a version before 3.6.0, or none: kubeadm takes both for an etcd that only knows the flags'
 /// experimental names. As in semantic versions, `3.6.0-0` comes before `3.6.0`.
 fn before_3_6(tag: &str) -> bool {
+    if !tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte)) {
+        return true; // with a digest, say
+    }
     let number = tag.split(['-', '+']).next().unwrap_or_default();
     let prerelease = tag[number.len()..].starts_with('-');
     match number.parse::<Version>() {

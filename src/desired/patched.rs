@@ -58,10 +58,11 @@ pub fn unpatched(cluster: &Cluster, facts: &Facts, target: &str) -> Option<(Merg
 mod tests {
     use super::*;
     use crate::cluster::fixture;
+    use crate::yaml;
 
     fn patched(name: &str, text: &str) -> Cluster {
         let mut cluster = fixture();
-        cluster.patches = patch::parse_file(name, text).unwrap();
+        cluster.patches = patch::parse_file(name, || yaml::parse_all(text)).unwrap();
         cluster
     }
 

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::yaml;
 
 fn patched(kind: PatchKind, schema: MergeSchema, value: &Value, patch: &Value) -> Result<Value, String> {
     let patch = Patch { target: "etcd".to_owned(), kind, value: patch.clone(), file: "etcd.yaml".to_owned() };
@@ -128,7 +129,8 @@ fn a_merge_patch_replaces_lists_and_null_removes() {
 #[test]
 fn a_file_name_says_target_and_type() {
     let kinds = |name: &str, text: &str| {
-        parse_file(name, text).map(|patches| patches.into_iter().map(|p| (p.target, p.kind)).collect::<Vec<_>>())
+        parse_file(name, || yaml::parse_all(text))
+            .map(|patches| patches.into_iter().map(|p| (p.target, p.kind)).collect::<Vec<_>>())
     };
     let one = |target: &str, kind| Ok(vec![(target.to_owned(), kind)]);
     assert_eq!(kinds("etcd.yaml", "a: 1"), one("etcd", PatchKind::Strategic));
@@ -160,7 +162,8 @@ fn files(files: &[(&str, &str)]) -> Result<Value, String> {
         "spec": {"containers": [{"name": "etcd", "resources": {}}]},
         "status": {},
     });
-    let patches: Vec<_> = files.iter().flat_map(|(name, text)| parse_file(name, text).unwrap()).collect();
+    let patches: Vec<_> =
+        files.iter().flat_map(|(name, text)| parse_file(name, || yaml::parse_all(text)).unwrap()).collect();
     apply("etcd", MergeSchema::Pod, &pod, &patches)
 }
 

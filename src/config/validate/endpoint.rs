@@ -86,5 +86,7 @@ pub fn control_plane(written: &str, bind_port: Option<u16>, report: &mut Report)
         );
         report.warn(ENDPOINT, message);
     }
-    Some(written.to_owned())
+    // Go takes brackets from an IPv4 address too; nobody else would understand them.
+    let bracketed = written.starts_with('[') && !host.contains(':');
+    Some(if bracketed { syntax::join_host_port(&host, port) } else { written.to_owned() })
 }

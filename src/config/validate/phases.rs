@@ -55,5 +55,13 @@ pub fn check(written: &[String], report: &mut Report) -> BTreeSet<String> {
         );
         report.error(format!("InitConfiguration.skipPhases[{index}]"), message);
     }
+    // kubeadm leaves none of these out before that one (the `Dependencies` of its phase).
+    let last = "show-join-command";
+    for (index, phase) in written.iter().enumerate() {
+        if ["bootstrap-token", "upload-certs"].contains(&phase.as_str()) && !written.iter().any(|other| other == last) {
+            let message = format!("kubeadm's {last} needs {phase:?}: leave out {last} too");
+            report.error(format!("InitConfiguration.skipPhases[{index}]"), message);
+        }
+    }
     written.iter().cloned().collect()
 }
