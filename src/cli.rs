@@ -7,6 +7,7 @@ pub mod images;
 pub mod join;
 pub mod json;
 pub mod output;
+pub mod place;
 pub mod preflight;
 pub mod progress;
 pub mod reset;

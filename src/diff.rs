@@ -87,7 +87,8 @@ pub fn by_hand(resource: &Resource, seen: &Seen, observed: &Observed, now: i64) 
     match (&resource.want, seen) {
         (Want::Present(Spec::Certificate(spec)), Seen::Certificate(seen)) => match &spec.issuer {
             Issuer::Ca(ca) => certificate::by_hand(spec, seen, &issuer(ca, observed, now), now),
-            Issuer::SelfSigned { .. } | Issuer::Own => None,
+            Issuer::SelfSigned { .. } => certificate::ca_ends(seen, now),
+            Issuer::Own => None,
         },
         (Want::Present(Spec::Kubeconfig(spec)), Seen::Kubeconfig(seen)) => {
             kubeconfig::by_hand(spec, seen, &issuer(&spec.issuer, observed, now), now)

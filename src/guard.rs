@@ -10,7 +10,8 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::cluster::{AddressOrigin, Cluster, Etcd, Location, Version};
-use crate::desired::{apiserver, arguments, etcd, pki, self_hosting, static_pod, upload_config};
+use crate::desired::{apiserver, arguments, controller_manager, etcd, pki, self_hosting, static_pod, upload_config};
+use crate::diff::file::bytes;
 use crate::observed::{Observed, Seen};
 use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Resource, Spec, Want};
 use crate::verdict::Verdict;
@@ -184,6 +185,28 @@ pub fn kept(resource: &Resource, verdict: Verdict, before: &BTreeMap<&Id, &Resou
          lock out everything that trusts these; restore both from a backup or from another control plane node, or take the host back to \
          bare with planekeeper reset"
     ))
+}
+
+/// A controller manager that signs with the cluster CA's key goes on as it is when that is gone: a key that somebody has lost is no
+/// external CA, and nobody would notice until certificates end.
+#[must_use]
+pub fn signing(resource: &Resource, seen: &Seen, verdict: Verdict, external_ca: bool) -> Verdict {
+    let manifest = static_pod::path(controller_manager::NAME);
+    let (Seen::File(file), Want::Present(Spec::File(wanted))) = (seen, &resource.want) else { return verdict };
+    let signs = |text: &str| text.contains("--cluster-signing-key-file=/");
+    let lost = external_ca
+        && wanted.path == manifest
+        && matches!(verdict, Verdict::Update(_))
+        && std::str::from_utf8(&file.bytes).is_ok_and(signs)
+        && !signs(&bytes(&wanted.content));
+    if !lost {
+        return verdict;
+    }
+    Verdict::Refuse(
+        "this controller manager signs with the key of the cluster's CA, which is gone: restore ca.key from a backup; or, where somebody \
+         else signs from now on, leave --cluster-signing-cert-file= and --cluster-signing-key-file= empty in the manifest by hand"
+            .to_owned(),
+    )
 }
 
 /// A control plane that was there before planekeeper, whose certificates all come from another CA than the one that lies where the

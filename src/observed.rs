@@ -185,7 +185,7 @@ pub struct CertificateFacts {
     pub server: bool,
     /// Extended key usage clientAuth.
     pub client: bool,
-    /// Basic constraints say CA.
+    /// Basic constraints say CA, and no key usage says that it may not sign certificates.
     pub is_ca: bool,
     /// Algorithm of its key, where it is one that kubeadm knows.
     pub algorithm: Option<KeyAlgorithm>,

@@ -9,7 +9,7 @@ mod inspect;
 mod key;
 
 pub use certificate::issue;
-pub use inspect::{certificate_ders, inspect, keys_match, public_keys_contain};
+pub use inspect::{certificate_ders, certificates, inspect, keys_match, public_keys_contain};
 pub use key::{PrivateKey, generate_key};
 
 use sha2::{Digest, Sha256};

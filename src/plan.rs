@@ -307,6 +307,8 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     plan.by_hand.extend(errand.map(|errand| ByHand { id: resource.id.clone(), errand }));
     let verdict = diff::judge(resource, seen, context.observed, context.facts.now);
     let reported = left.reported(&verdict, seen, context);
+    let lost = context.facts.external_ca && context.previous.is_some();
+    let verdict = guard::signing(resource, seen, verdict, lost);
     match guard::kept(resource, verdict, &context.before) {
         Verdict::Same if context.former.contains(&resource.id) => plan.kept.extend(left::kept(resource, seen)),
         Verdict::Same => match units::restart(resource, seen, plan) {

@@ -34,28 +34,43 @@ impl Difference {
     /// A field whose value changes.
     #[must_use]
     pub fn new(field: impl Into<String>, before: impl Into<String>, after: impl Into<String>) -> Self {
-        Self { field: field.into(), before: Some(shown(before)), after: Some(shown(after)), age: false }
+        let field = field.into();
+        Self { before: Some(shown(&field, before)), after: Some(shown(&field, after)), field, age: false }
     }
 
     /// A field that is added.
     #[must_use]
     pub fn added(field: impl Into<String>, after: impl Into<String>) -> Self {
-        Self { field: field.into(), before: None, after: Some(shown(after)), age: false }
+        let field = field.into();
+        Self { before: None, after: Some(shown(&field, after)), field, age: false }
     }
 
     /// A field that is removed.
     #[must_use]
     pub fn removed(field: impl Into<String>, before: impl Into<String>) -> Self {
-        Self { field: field.into(), before: Some(shown(before)), after: None, age: false }
+        let field = field.into();
+        Self { before: Some(shown(&field, before)), after: None, field, age: false }
     }
 }
 
+/// What every private key in PEM has in it, and that in base64, which depends on where it begins.
+const PRIVATE_KEY: [&str; 4] = ["PRIVATE KEY", "UFJJVkFURSBLRV", "QUklWQVRFIEtFW", "BSSVZBVEUgS0VZ"];
+/// Fields of kubeconfigs and of records that are secret, should such a file lie where another belongs.
+const SECRETS: [&str; 4] = ["token", "password", "secret", "certificateKey"];
+
 /// A value as people see it: without a private key that somebody put where none belongs, and without the user and password of a URL, as a
 /// proxy's may have.
-fn shown(value: impl Into<String>) -> String {
+fn shown(field: &str, value: impl Into<String>) -> String {
     let value = value.into();
-    if value.contains("PRIVATE KEY") {
+    if PRIVATE_KEY.iter().any(|words| value.contains(words)) {
         return "*** (a private key)".to_owned();
+    }
+    let names = |name: &&str| {
+        let own = field.strip_suffix(*name).is_some_and(|rest| rest.ends_with('.')) && !value.starts_with('{');
+        own || value.contains(&format!("\"{name}\":\""))
+    };
+    if SECRETS.iter().any(names) {
+        return "*** (a secret)".to_owned();
     }
     if !value.contains("://") {
         return value;
@@ -84,6 +99,7 @@ mod tests {
             ("https://proxy:3128/a@b", "https://proxy:3128/a@b"),
             ("no@url", "no@url"),
             ("a\n-----BEGIN EC PRIVATE KEY-----\nMHc=", "*** (a private key)"),
+            (r#"[{"name":"a","user":{"token":"x"}}]"#, "*** (a secret)"),
         ] {
             assert_eq!(Difference::new("f", value, value).after.as_deref(), Some(seen));
         }

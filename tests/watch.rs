@@ -54,10 +54,11 @@ impl Place {
         command
     }
 
-    /// Begins to watch, and waits for its first pass.
+    /// Begins to watch, and waits for the end of its first pass, until when all that changes is of the configuration.
     fn watch(mut self) -> Self {
         self.start();
-        self.until("a first pass", |place| place.events("Pass").iter().any(is_converged) || place.is_quiet());
+        let record = self.host("var/lib/planekeeper/last-good.json");
+        self.until("a first pass", |place| record.exists() && place.is_quiet());
         self
     }
 
@@ -156,10 +157,6 @@ impl Drop for Place {
             let _ = watch.wait();
         }
     }
-}
-
-fn is_converged(line: &Value) -> bool {
-    line["message"].as_str().unwrap().ends_with("as wanted") && !line["message"].as_str().unwrap().contains("not as")
 }
 
 /// The configuration with a flag of the scheduler.

@@ -102,7 +102,7 @@ sudo chown $(id -u):$(id -g) $HOME/.kube/config
 pub fn command(config: &Path, arguments: &JoinCommand, format: Format) -> Result<Exit, Failure> {
     let key = arguments.certificate_key.as_deref().map(CertificateKey::from_hex).transpose();
     let key = key.map_err(|error| Failure::new(Exit::WrongCall, format!("--certificate-key: {error}")))?;
-    super::run::permit(&arguments.place)?;
+    super::place::permit(&arguments.place)?;
     let mut cluster = configuration::load(config)?.loaded.cluster;
     cluster.endpoint.address = address(&cluster, &arguments.place)?;
     let facts = super::run::facts(&cluster, &arguments.place)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::arguments::Format;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{configuration, output, run, status};
+use crate::cli::{configuration, output, place, run, status};
 use crate::cluster::Cluster;
 use crate::host::reset::Reset;
 use crate::reset::{self, Action, End, Plan};
@@ -21,7 +21,7 @@ const ANSWER_MAX: u64 = 64;
 /// # Errors
 /// Nobody can be asked, or not root, or another planekeeper works here or keeps the host, or a folder that must not be emptied.
 pub fn reset(config: &Path, force: bool, format: Format) -> Result<Exit, Failure> {
-    run::permit_root("only root may reset this host: run it with sudo")?;
+    place::permit_root("only root may reset this host: run it with sudo")?;
     if !force && !io::stdin().is_terminal() {
         let message = "reset deletes the CAs' keys and etcd's data, and nobody is there to be asked: run it on a terminal, or with --force";
         return Err(Failure::new(Exit::WrongCall, message));

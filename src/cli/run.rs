@@ -11,6 +11,7 @@ use crate::cli::arguments::{Format, Ignoring, Place, Reconcile};
 use crate::cli::configuration::{self, Configuration};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::join::Commands;
+use crate::cli::place::{is_there, permit};
 use crate::cli::preflight::Gate;
 use crate::cli::progress::Progress;
 use crate::cli::{json, output, preflight, status, text};
@@ -152,37 +153,6 @@ fn host(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Box<
 
 fn live(place: &Place, disk: Disk, cluster: &Cluster, wait: bool) -> Result<Live, Failure> {
     Live::new(disk, setting(), cluster, wait).map_err(|error| Failure::of_io("work on", place.path(), &error))
-}
-
-/// Whether a run may touch the place that it was given.
-pub(super) fn permit(place: &Place) -> Result<(), Failure> {
-    match &place.root {
-        Some(root) => permit_sandbox(root),
-        None => permit_root(
-            "only root may look after this host's control plane: run it with sudo, or in a sandbox with --root ./sandbox",
-        ),
-    }
-}
-
-/// Whether a run may change this host; `refusal` is what anybody but root is told.
-pub(super) fn permit_root(refusal: &str) -> Result<(), Failure> {
-    let root = rustix::process::geteuid().is_root();
-    root.then_some(()).ok_or_else(|| Failure::new(Exit::NotPermitted, refusal))
-}
-
-/// A sandbox is a folder of its own: the root of the running system is no place for one, by whatever path.
-fn permit_sandbox(root: &Path) -> Result<(), Failure> {
-    if fs::metadata(root).is_ok_and(|found| !found.is_dir()) {
-        let message =
-            format!("--root {} is not a folder: a sandbox needs one of its own, such as ./sandbox", root.display());
-        return Err(Failure::new(Exit::WrongCall, message));
-    }
-    let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-    if place(root).is_some_and(|root| place(Path::new("/")) == Some(root)) {
-        let message = "--root is the root of this system: a sandbox needs a folder of its own, such as ./sandbox; leave --root out to work on this host";
-        return Err(Failure::new(Exit::WrongCall, message));
-    }
-    Ok(())
 }
 
 /// Makes the root and takes the lock, which lasts as long as the file is open.
@@ -411,7 +381,7 @@ pub fn plan(
 /// Looks at a host. A sandbox that is not there yet is an empty one: a plan does not make it.
 fn look(configuration: &Configuration, place: &Place) -> Result<Pass, Failure> {
     let cluster = &configuration.loaded.cluster;
-    if !place.path().exists() {
+    if !is_there(place.path())? {
         let empty = Sandbox::new(crate::host::memory::Memory::default(), setting());
         return Ok(engine::look(&empty, cluster, None)?);
     }

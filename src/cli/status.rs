@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::calendar;
 use crate::cli::arguments::{Format, PauseArguments, Place, StatusArguments};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{output, run};
+use crate::cli::{output, place, run};
 use crate::cluster::{Cluster, STATUS_ADDRESS};
 use crate::config::duration::GoDuration;
 use crate::engine::Report;
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
 /// The pause could not be written down.
 pub fn pause(arguments: &PauseArguments, format: Format) -> Result<Exit, Failure> {
     let place = &arguments.place;
-    run::permit(place)?;
+    place::permit(place)?;
     let now = machine::now();
     let length = arguments.length.map(|length| i64::try_from(length.0.as_millis().div_ceil(1000)).unwrap_or(i64::MAX));
     let pause = Pause {
@@ -249,11 +249,11 @@ fn who() -> String {
 /// # Errors
 /// The pause could not be taken back.
 pub fn resume(place: &Place, format: Format) -> Result<Exit, Failure> {
-    run::permit(place)?;
+    place::permit(place)?;
     let root = place.path();
     let failed =
         |error: std::io::Error| Failure::of_io("remove", &root.join(pause::PATH.trim_start_matches('/')), &error);
-    let there = root.exists() && run::disk(root)?.look(pause::PATH).map_err(failed)? != Look::Absent;
+    let there = place::is_there(root)? && run::disk(root)?.look(pause::PATH).map_err(failed)? != Look::Absent;
     if there {
         let writer = Writer::new(run::disk(root)?);
         writer.remove(pause::PATH).map_err(failed)?;

@@ -10,7 +10,7 @@ use crate::cli::arguments::{LogFormat, Watch};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::status::WATCH_LOCK;
 use crate::cli::telling::Telling;
-use crate::cli::{preflight, run};
+use crate::cli::{place, preflight, run};
 use crate::host::{Change, Listener};
 use crate::watch::Wake;
 use crate::watch::inbox::Inbox;
@@ -24,7 +24,7 @@ use crate::watch::signals;
 /// Another watch keeps the host, it may not be changed, or the system gives no inotify.
 pub fn watch(config: &Path, arguments: &Watch) -> Result<Exit, Failure> {
     let place = &arguments.place;
-    run::permit(place)?;
+    place::permit(place)?;
     let root = place.path();
     let alone = Mutex::new(alone(root)?);
     let failed =

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::{Cluster, Etcd, LocalEtcd};
-use crate::desired::directories;
 use crate::desired::origins::Origins;
+use crate::desired::{apiserver, directories, etcd, static_pod};
 use crate::facts::Facts;
 use crate::resource::{
     CaRef, CertificateSpec, Desired, Effect, Id, Issuer, KeyPairSpec, Origin, Profile, Resource, Spec,
@@ -90,13 +90,15 @@ pub fn ca(cluster: &Cluster, name: &str) -> CaRef {
     }
 }
 
-/// What shows that a CA was there before: everything it signs.
+/// What shows that a CA was there before: everything it signs, and the manifest of who reads it.
 fn witnesses(authority: &str, leaves: &[Leaf]) -> Vec<Id> {
     let mut witnesses: Vec<_> =
         leaves.iter().filter(|leaf| leaf.ca == authority).map(|leaf| Id::certificate(leaf.name)).collect();
     if authority == CLUSTER_CA {
         witnesses.extend(crate::desired::kubeconfig::NAMES.map(Id::kubeconfig));
     }
+    let reads = if authority == ETCD_CA { etcd::NAME } else { apiserver::NAME };
+    witnesses.push(Id::file(&static_pod::path(reads)));
     witnesses
 }
 

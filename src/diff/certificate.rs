@@ -283,6 +283,18 @@ fn judge_ca(spec: &CertificateSpec, seen: Option<&CertificateSeen>, witness: Opt
     }
 }
 
+/// What a person has to do about a CA in the last tenth of its life.
+pub(super) fn ca_ends(seen: &CertificateSeen, now: i64) -> Option<String> {
+    let facts = seen.certificate.as_ref()?.as_ref().ok()?;
+    let (life, left) = (facts.not_after - facts.not_before, facts.not_after - now);
+    (left > 0 && left < life / 10).then(|| {
+        format!(
+            "this CA ends on {}, and all that it has signed with it: make another by hand, and have everybody trust both before it is used",
+            date(facts.not_after)
+        )
+    })
+}
+
 /// What is wrong with a CA whose certificate is there.
 fn ca_fault(seen: &CertificateSeen, now: i64) -> Option<String> {
     let facts = match seen.certificate.as_ref()? {
@@ -290,7 +302,7 @@ fn ca_fault(seen: &CertificateSeen, now: i64) -> Option<String> {
         Err(reason) => return Some(format!("it cannot be read: {reason}")),
     };
     if !facts.is_ca {
-        return Some("it is not a CA certificate".into());
+        return Some("it is not the certificate of a CA that may sign others".into());
     }
     if now >= facts.not_after {
         return Some(format!("it expired on {}", date(facts.not_after)));

@@ -82,8 +82,7 @@ impl<F: FileSystem> Local<F> {
     pub fn facts(&self, cluster: &Cluster) -> Result<Facts, ObserveError> {
         let path = |name: &str| format!("{}/{name}", cluster.certificates_dir);
         // What is no certificate is nothing to tell others of.
-        let ca_certificate =
-            self.read_text(&path("ca.crt"))?.filter(|text| pki::inspect(text.as_bytes(), None).is_ok());
+        let ca_certificate = self.read_bytes(&path("ca.crt"))?.and_then(|pem| pki::certificates(&pem).ok());
         let key = self.files().look_through(&path("ca.key")).map_err(|error| unreadable(&path("ca.key"), &error))?;
         let record = desired::bootstrap_token::RECORD;
         let tokens = self.read_text(record)?.map(|text| tokens::read(text.as_bytes())).unwrap_or_default();
@@ -282,9 +281,12 @@ impl<F: FileSystem> Local<F> {
     /// # Errors
     /// It cannot be read.
     pub fn read_text(&self, path: &str) -> Result<Option<String>, ObserveError> {
-        let error = |error: io::Error| unreadable(path, &error);
-        let (_, read) = self.files().look_and_read(path, true).map_err(error)?;
-        Ok(read.and_then(|bytes| String::from_utf8(bytes).ok()))
+        Ok(self.read_bytes(path)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    fn read_bytes(&self, path: &str) -> Result<Option<Vec<u8>>, ObserveError> {
+        let read = self.files().look_and_read(path, true);
+        read.map(|(_, read)| read).map_err(|error| unreadable(path, &error))
     }
 }
 

@@ -355,7 +355,7 @@ impl<F: FileSystem> Issuance<'_, F> {
 
     fn ca_certificate(&self, ca: &CaRef) -> Result<String, ApplyError> {
         let certificate = self.read(&ca.certificate)?.ok_or_else(|| missing(&ca.certificate))?;
-        String::from_utf8(certificate).map_err(|_| ApplyError::new("read", &ca.certificate, "it is not PEM"))
+        pki::certificates(&certificate).map_err(|error| ApplyError::new("read", &ca.certificate, error))
     }
 
     /// Puts modes and owners right where that is all there is to do.

@@ -12,7 +12,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
 
 use super::key::{PrivateKey, rsa_algorithm};
-use super::{MAX_INPUT, hex};
+use super::{MAX_INPUT, hex, pem_block};
 use crate::cluster::KeyAlgorithm;
 use crate::observed::CertificateFacts;
 
@@ -42,7 +42,7 @@ pub fn inspect(pem: &[u8], issuer: Option<&[u8]>) -> Result<CertificateFacts, St
         ip_addresses,
         server: purposes.is_some_and(|purposes| purposes.server_auth || purposes.any),
         client: purposes.is_some_and(|purposes| purposes.client_auth || purposes.any),
-        is_ca: certificate.is_ca(),
+        is_ca: certificate.is_ca() && may_sign(&certificate),
         algorithm: algorithm(certificate.public_key()),
         serial: hex(certificate.raw_serial()),
         issuer: certificate.issuer().iter_common_name().next().map(text).unwrap_or_default(),
@@ -90,6 +90,16 @@ pub fn certificate_ders(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents).collect())
 }
 
+/// The certificates of a PEM file, and nothing else that lies in it: a key beside them is for nobody to see.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn certificates(pem: &[u8]) -> Result<String, String> {
+    let ders = certificate_ders(pem)?;
+    parse(ders.first().ok_or("it holds no certificate")?)?;
+    Ok(ders.iter().map(|der| pem_block("CERTIFICATE", der)).collect())
+}
+
 /// Reads one certificate.
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     match X509Certificate::from_der(der) {
@@ -134,11 +144,15 @@ fn leads_to(certificate: &X509Certificate<'_>, rest: &[X509Certificate<'_>], iss
 
 /// The issuer is a CA, its name is the certificate's issuer byte for byte, and its key made the signature.
 fn is_signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
-    let may_sign = issuer.key_usage().ok().flatten().is_none_or(|usage| usage.value.key_cert_sign());
     certificate.issuer().as_raw() == issuer.subject().as_raw()
         && issuer.is_ca()
-        && may_sign
+        && may_sign(issuer)
         && verifies(certificate, issuer.public_key())
+}
+
+/// A key usage, where there is one, allows to sign certificates (RFC 5280, 4.2.1.3).
+fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    certificate.key_usage().ok().flatten().is_none_or(|usage| usage.value.key_cert_sign())
 }
 
 /// The signature verifies. x509-parser knows no ECDSA with SHA-512, which a P-521 key signs with.
