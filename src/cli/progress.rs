@@ -12,7 +12,7 @@ use crate::plan::Action;
 /// How often the line is redrawn while something is waited for.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// The most characters of the line, so that it stays one.
+/// The most characters of the line, however wide the terminal is.
 const WIDTH: usize = 110;
 
 /// Where there is no terminal, what waits is told after so long: much comes by itself before.
@@ -102,7 +102,7 @@ impl Progress {
     /// Nothing told yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { shared: Arc::default(), terminal: stderr().is_terminal(), teller: OnceLock::new() }
+        Self { shared: Arc::default(), terminal: can_redraw(), teller: OnceLock::new() }
     }
 
     /// Tells of an event.
@@ -201,7 +201,7 @@ impl Shared {
         let mut state = self.lock();
         while !state.over {
             state.lines.write(Instant::now(), &mut stderr());
-            let line: String = state.line().chars().take(WIDTH).collect();
+            let line: String = state.line().chars().take(width()).collect();
             let _ = stderr().write_all(format!("\r\x1b[K{line}").as_bytes());
             state = self.over.wait_timeout(state, REDRAW).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -237,6 +237,17 @@ impl State {
         let seconds = since.elapsed().as_secs_f32();
         format!("{}/{} {seconds:.1} s {name}{others}{waits}", self.ended, self.planned)
     }
+}
+
+/// Standard error is a terminal on which a line can be taken back.
+fn can_redraw() -> bool {
+    stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+}
+
+/// How long the line may be to stay one; it is asked for each time, since a window may be made smaller.
+fn width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { WIDTH } else { columns.saturating_sub(1).min(WIDTH) }
 }
 
 fn wait_line(name: &str, waits: &str) -> String {
