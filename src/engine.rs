@@ -15,7 +15,7 @@ use crate::facts::Facts;
 use crate::guard;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
-use crate::plan::{self, Action, Held, Plan, Previous, Step};
+use crate::plan::{self, Action, Held, Plan, Previous, Refused, Step};
 use crate::resource::{Desired, Id, Resource, Spec, Want};
 
 pub use claim::{Claim, claim};
@@ -133,23 +133,27 @@ fn look_at<H: Host + ?Sized>(
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
-    hold_shared(cluster, &desired, &observed, &mut plan);
+    refuse_shared(cluster, &desired, &observed, &mut plan);
     let hosted_before = before.map(|before| before.hosted).unwrap_or_default();
     Ok(Pass { facts, desired, observed, plan, hosted_before })
 }
 
 /// A part of what is wanted, and what is seen of it and of what every change of it is judged by.
 fn about<H: Host + ?Sized>(desired: Desired, some: &BTreeSet<Id>, host: &H) -> (Desired, Observed) {
-    let judged_by = desired.resources.iter().filter(|resource| guard::is_evidence(&resource.id)).cloned();
-    let judged_by = Desired { resources: judged_by.collect(), ..Desired::default() };
+    let judged_by: Vec<Resource> =
+        desired.resources.iter().filter(|one| guard::is_evidence(&one.id)).cloned().collect();
     let part = desired.part(some);
+    // What is of this host alone does not wait for the API.
+    let shared = part.resources.iter().any(release::is_shared);
+    let resources = judged_by.into_iter().filter(|one| shared || !release::is_shared(one)).collect();
+    let judged_by = Desired { resources, ..Desired::default() };
     let mut observed = host.observe_part(&judged_by);
     observed.extend(host.observe_part(&part));
     (part, observed)
 }
 
-/// What all nodes share is not taken back: another control plane host may have been upgraded before this one.
-fn hold_shared(cluster: &Cluster, desired: &Desired, observed: &Observed, plan: &mut Plan) {
+/// What all nodes share is refused to be taken back: another control plane host may have been upgraded before this one.
+fn refuse_shared(cluster: &Cluster, desired: &Desired, observed: &Observed, plan: &mut Plan) {
     let shared: BTreeSet<&Id> =
         desired.resources.iter().filter(|one| release::is_shared(one)).map(|one| &one.id).collect();
     let ids: Vec<Id> = plan.steps.iter().map(|step| &step.id).filter(|id| shared.contains(id)).cloned().collect();
@@ -160,7 +164,12 @@ fn hold_shared(cluster: &Cluster, desired: &Desired, observed: &Observed, plan: 
              back; set kubernetesVersion to {later} here too",
             cluster.version
         );
-        plan.hold(desired, &ids.into_iter().map(|id| (id, reason.clone())).collect());
+        plan.hold(desired, &ids.iter().map(|id| (id.clone(), reason.clone())).collect());
+        // Only a person can end it.
+        let held = std::mem::take(&mut plan.held);
+        let (refused, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| ids.contains(&held.id));
+        plan.held = held;
+        plan.refused.extend(refused.into_iter().map(|Held { id, reason }| Refused { id, reason }));
     }
 }
 

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::cluster::{AddressOrigin, Cluster, Etcd, Location, Version};
 use crate::desired::{apiserver, arguments, controller_manager, etcd, pki, self_hosting, static_pod, upload_config};
-use crate::diff::file::bytes;
 use crate::observed::{Observed, Seen};
+use crate::plan::Step;
 use crate::resource::{Content, Desired, FileSpec, Id, Issuer, Resource, Spec, Want};
-use crate::verdict::Verdict;
+use crate::verdict::{Difference, Verdict};
 use crate::yaml;
 
 /// A change that is refused.
@@ -114,7 +114,6 @@ pub fn forbidden(
         FIXED.iter().filter_map(|fixed| changed(fixed, cluster, previous, &manifests)).collect();
     found.extend(moved(cluster, previous, &manifests));
     found.extend(other_etcd(cluster, previous));
-    found.extend(older_etcd(cluster, &manifests));
     // What runs counts as much as what was last in force: a run that did not converge may lie between.
     let last = previous.map(|previous| previous.version);
     let running = running_version(&manifests);
@@ -187,26 +186,43 @@ pub fn kept(resource: &Resource, verdict: Verdict, before: &BTreeMap<&Id, &Resou
     ))
 }
 
-/// A controller manager that signs with the cluster CA's key goes on as it is when that is gone: a key that somebody has lost is no
-/// external CA, and nobody would notice until certificates end.
+/// Why a step is not done, though nothing of the configuration has to change for it: it would take something away that does not come back,
+/// and who has done what it would undo may have meant it.
 #[must_use]
-pub fn signing(resource: &Resource, seen: &Seen, verdict: Verdict, external_ca: bool) -> Verdict {
-    let manifest = static_pod::path(controller_manager::NAME);
-    let (Seen::File(file), Want::Present(Spec::File(wanted))) = (seen, &resource.want) else { return verdict };
-    let signs = |text: &str| text.contains("--cluster-signing-key-file=/");
-    let lost = external_ca
-        && wanted.path == manifest
-        && matches!(verdict, Verdict::Update(_))
-        && std::str::from_utf8(&file.bytes).is_ok_and(signs)
-        && !signs(&bytes(&wanted.content));
-    if !lost {
-        return verdict;
-    }
-    Verdict::Refuse(
-        "this controller manager signs with the key of the cluster's CA, which is gone: restore ca.key from a backup; or, where somebody \
-         else signs from now on, leave --cluster-signing-cert-file= and --cluster-signing-key-file= empty in the manifest by hand"
-            .to_owned(),
-    )
+pub fn objection(step: &Step, external_ca: bool, given_up: bool) -> Option<String> {
+    let is_of = |component: &str| step.id == Id::file(&static_pod::path(component));
+    step.changes.iter().find_map(|change| {
+        let Difference { field, before, after, .. } = &change.difference;
+        let (before, after) = (before.as_deref()?, after.as_deref().unwrap_or_default());
+        match field.as_str() {
+            ".spec.containers[etcd].image" if is_of(etcd::NAME) && !given_up => older_etcd(before, after),
+            "--cluster-signing-key-file" if is_of(controller_manager::NAME) && external_ca => lost_key(before, after),
+            _ => None,
+        }
+    })
+}
+
+/// An etcd of an earlier minor release than the one that is there: it ends at once where that has written, and the API server with it.
+/// kubeadm leaves etcd as it is then.
+fn older_etcd(there: &str, wanted: &str) -> Option<String> {
+    let release = |image| static_pod::version_of(image).map(|version| (version.major, version.minor));
+    (release(wanted)? < release(there)?).then(|| {
+        format!(
+            "{wanted} may not be able to read what {there} has written: set etcd.local.imageTag to the tag that is there to keep it, or put \
+             the older one there by hand"
+        )
+    })
+}
+
+/// A controller manager that signs with the key of the cluster's CA goes on as it is when that is gone: a key that somebody has lost makes
+/// no external CA, and nobody would notice until certificates end.
+fn lost_key(there: &str, wanted: &str) -> Option<String> {
+    (there.starts_with('/') && wanted.is_empty()).then(|| {
+        format!(
+            "this controller manager signs with {there}, which is gone: restore it from a backup; or, where somebody else signs from now on, \
+             leave --cluster-signing-cert-file= and --cluster-signing-key-file= empty in the manifest by hand"
+        )
+    })
 }
 
 /// A control plane that was there before planekeeper, whose certificates all come from another CA than the one that lies where the
@@ -312,29 +328,17 @@ impl Manifests<'_> {
     }
 }
 
-/// The version of the API server's image.
+/// The version of the API server's image, where another is wanted.
 fn running_version(manifests: &Manifests<'_>) -> Option<Version> {
-    static_pod::version_of(image(&*manifests.of(apiserver::NAME)?, apiserver::NAME)?)
+    let there = manifests.of(apiserver::NAME)?;
+    let there = image(&there, apiserver::NAME)?;
+    let wanted = manifests.wanted(&Id::file(&static_pod::path(apiserver::NAME)));
+    let same = wanted.and_then(|wanted| image(wanted, apiserver::NAME)) == Some(there);
+    if same { None } else { static_pod::version_of(there) }
 }
 
 fn image<'a>(pod: &'a Value, component: &str) -> Option<&'a str> {
     static_pod::container_of(pod, component)?.get("image")?.as_str()
-}
-
-/// An etcd of an earlier minor release than the one that is there: it would end at once, and the API server with it. kubeadm leaves etcd
-/// as it is then.
-fn older_etcd(cluster: &Cluster, manifests: &Manifests<'_>) -> Option<Forbidden> {
-    let (there, wanted) = (manifests.of(etcd::NAME)?, manifests.wanted(&Id::file(&static_pod::path(etcd::NAME)))?);
-    let (there, wanted) = (image(&there, etcd::NAME)?, image(wanted, etcd::NAME)?);
-    let release = |image| static_pod::version_of(image).map(|version| (version.major, version.minor));
-    let field = "ClusterConfiguration.etcd.local.imageTag".to_owned();
-    (release(wanted)? < release(there)?).then(|| Forbidden {
-        place: cluster.lines.of(&field).cloned(),
-        field,
-        before: there.to_owned(),
-        after: wanted.to_owned(),
-        reason: "an older etcd may not be able to read what a newer minor release has written; write the tag that is there to keep it",
-    })
 }
 
 /// What every look needs to see, whatever it is about, for changes of the version to be judged.

@@ -10,7 +10,7 @@ mod units;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::cluster::{Cluster, Location};
+use crate::cluster::{Cluster, DriftPolicy, Location};
 use crate::diff::static_pod::{ROLLOUT, START};
 use crate::diff::{self, owned};
 use crate::facts::Facts;
@@ -307,8 +307,6 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
     plan.by_hand.extend(errand.map(|errand| ByHand { id: resource.id.clone(), errand }));
     let verdict = diff::judge(resource, seen, context.observed, context.facts.now);
     let reported = left.reported(&verdict, seen, context);
-    let lost = context.facts.external_ca && context.previous.is_some();
-    let verdict = guard::signing(resource, seen, verdict, lost);
     match guard::kept(resource, verdict, &context.before) {
         Verdict::Same if context.former.contains(&resource.id) => plan.kept.extend(left::kept(resource, seen)),
         Verdict::Same => match units::restart(resource, seen, plan) {
@@ -324,7 +322,19 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
                 plan.held.push(Held { id: resource.id.clone(), reason });
                 return false;
             }
-            policy::place(step(resource, seen, verdict, context), &context.cluster.settings, plan);
+            let step = step(resource, seen, verdict, context);
+            match policy::of(&step, &context.cluster.settings) {
+                DriftPolicy::Report => plan.reported.push(step),
+                DriftPolicy::Leave => plan.left_alone += 1,
+                DriftPolicy::Repair => {
+                    let external_ca = context.facts.external_ca && context.previous.is_some();
+                    if let Some(why) = guard::objection(&step, external_ca, context.given_up.contains(&step.id)) {
+                        plan.refused.push(refused(&step.id, &why));
+                        return false;
+                    }
+                    plan.steps.push(step);
+                }
+            }
         }
     }
     plan.reported.extend(reported);

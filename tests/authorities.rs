@@ -103,7 +103,11 @@ fn a_key_of_the_ca_that_is_lost_makes_no_external_ca_of_it_without_a_word() {
     host.remove_file(&format!("{PKI}/ca.key")).unwrap();
     let report = reconcile(View(&host), &wanted, Some(&wanted));
     let why: Vec<_> = report.left.refused.iter().map(|refused| &*refused.reason).collect();
-    assert!(why.len() == 1 && why[0].contains("restore ca.key from a backup"), "{why:?}, {:?}", report.done);
+    assert!(
+        why.len() == 1 && why[0].contains("/ca.key, which is gone: restore it from a backup"),
+        "{why:?}, {:?}",
+        report.done
+    );
     assert_eq!(read(&host, MANAGER), before);
     put(&host, &format!("{PKI}/ca.key"), &key.0, key.1);
     assert!(reconcile(View(&host), &wanted, Some(&wanted)).converged());

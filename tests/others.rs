@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{SMALL, View, cluster, converge, reconcile, setting, try_cluster};
+use common::{SMALL, View, cluster, converge, put, reconcile, setting, try_cluster};
 use planekeeper::cluster::Cluster;
 use planekeeper::config::PatchFile;
 use planekeeper::engine::{self, Report, Run};
@@ -13,6 +13,7 @@ use planekeeper::host::files::{FileSystem, Writer};
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
 use planekeeper::resource::Id;
+use planekeeper::rollout::{self, Record};
 
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const KUBEADM_CONFIG: &str = "/cluster/kube-system/ConfigMap.kubeadm-config.yaml";
@@ -41,8 +42,14 @@ fn an_etcd_of_a_newer_minor_release_is_not_taken_back_until_the_tag_says_so() {
     let (host, wanted) = (Memory::default(), cluster(SMALL));
     converge(&host, &wanted);
     edit(&host, &manifest("etcd"), "/etcd:3.7.", "/etcd:3.8.");
-    let fields = refused(&host, &wanted, || reconcile(View(&host), &wanted, Some(&wanted)));
-    assert_eq!(fields, ["ClusterConfiguration.etcd.local.imageTag"]);
+    edit(&host, &manifest("kube-scheduler"), "--leader-elect=true", "--leader-elect=false");
+    let left = reconcile(View(&host), &wanted, Some(&wanted)).left;
+    let [refused] = &left.refused[..] else { panic!("{left:#?}") };
+    assert!(refused.id == Id::file(&manifest("etcd")) && refused.reason.contains("imageTag"), "{refused:?}");
+    assert!(left.forbidden.is_empty() && left.held.is_empty(), "all else goes on: {left:#?}");
+    let leave = common::with_settings("drift: {rules: [{resources: 'file:*/etcd.yaml', policy: Leave}]}\n");
+    let theirs = cluster(&leave);
+    assert!(reconcile(View(&host), &theirs, Some(&theirs)).converged(), "who leaves it to others has it left");
     let tagged = cluster(&SMALL.replace("networking:", "etcd: {local: {imageTag: 3.8.0-0}}\nnetworking:"));
     assert!(reconcile(View(&host), &tagged, Some(&wanted)).converged(), "it is kept");
     edit(&host, &manifest("etcd"), "3.8.0-0", "3.8.1-0");
@@ -93,9 +100,9 @@ fn what_all_nodes_share_is_not_taken_back_once_another_host_has_upgraded_it() {
     let report = reconcile(View(&host), &wanted, Some(&wanted));
     let done: Vec<&str> = report.done.iter().map(|step| step.id.0.as_str()).collect();
     assert_eq!(done, [format!("file:{}", manifest("kube-scheduler"))], "what is of this host alone is repaired");
-    let held: BTreeMap<&str, &str> = report.left.held.iter().map(|held| (&*held.id.0, &*held.reason)).collect();
+    let refused: BTreeMap<&str, &str> = report.left.refused.iter().map(|one| (&*one.id.0, &*one.reason)).collect();
     for id in ["object:ConfigMap/kube-system/kubeadm-config", "object:DaemonSet/kube-system/kube-proxy"] {
-        assert!(held[id].contains("set kubernetesVersion to v1.38.0 here too"), "{held:#?}");
+        assert!(refused[id].contains("set kubernetesVersion to v1.38.0 here too"), "{refused:#?}");
     }
     let about = [Id("object:DaemonSet/kube-system/kube-proxy".to_owned())].into();
     let run = Run { about: &about, ..Run::new(1, &|_| {}) };
@@ -118,6 +125,13 @@ fn a_member_of_etcd_that_joined_keeps_what_it_was_told_of_the_others() {
     assert!(reconcile(View(&host), &changed, Some(&wanted)).converged());
     let text = || String::from_utf8(host.read(&manifest("etcd")).unwrap().unwrap().0).unwrap();
     assert!(text().contains(joined) && text().contains("--v=1"), "{}", text());
+    let before = Record { manifest: String::new(), before: text(), failed: None, since: None };
+    let mode = host.read(&manifest("etcd")).unwrap().unwrap().1;
+    put(&host, &rollout::path("etcd"), before.to_text().as_bytes(), mode);
+    host.remove_file(&manifest("etcd")).unwrap();
+    assert!(reconcile(View(&host), &changed, Some(&changed)).converged());
+    assert!(text().contains(joined), "killed while the manifest was away, it is made as it was: {}", text());
+    host.remove_file(&rollout::path("etcd")).unwrap();
     edit(&host, &manifest("etcd"), "cp1=https://192.0.2.10:2380\n", "cp1=https://192.0.2.99:2380\n");
     assert!(reconcile(View(&host), &wanted, Some(&changed)).converged());
     assert!(text().contains(alone), "what does not name this member is drift: {}", text());

@@ -47,7 +47,8 @@ def audit(test):
         configuration.write_text(plain + OURS)
         before = pids(node)
         with Outage(test, node) as outage:
-            node.reconcile()
+            done = node.reconcile()
+        said(done.stdout, "Restarted: kube-apiserver.\n")
         node.kubectl("create", "configmap", "audited", "--from-literal=key=log-me")
         node.wait_for("the body", lambda: "log-me" not in node.path(LOG).read_text() and "it is not logged")
         restarted_alone(node, before, outage)

@@ -42,7 +42,8 @@ def rollout(test):
         before = pids(node)
         node.configure(cluster=flag("kube-apiserver", "false", "profiling"))
         with Outage(test, node) as outage:
-            node.reconcile()
+            done = node.reconcile()
+        said(done.stdout, "Restarted: kube-apiserver.\n")
         restarted_alone(node, before, outage)
     with test.check("right after a start of the kubelet too, which lets go of no Pod then until it has heard from an API server"):
         node.do("systemctl", "restart", "kubelet")

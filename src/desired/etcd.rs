@@ -89,7 +89,8 @@ pub fn joined(cluster: &Cluster, manifest: &str) -> Option<String> {
     let command = static_pod::container_of(&pod, NAME)?.get("command")?.as_array()?;
     let told = command.iter().filter_map(|word| word.as_str()?.strip_prefix("--initial-cluster=")).next_back()?;
     let own = format!("{}={}", cluster.node.name, peer_url(cluster));
-    let is_told = command.iter().any(|word| word == state) && told.split(',').any(|member| member == own);
+    let others = told.contains(',');
+    let is_told = others && command.iter().any(|word| word == state) && told.split(',').any(|member| member == own);
     is_told.then(|| told.to_owned())
 }
 

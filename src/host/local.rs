@@ -16,7 +16,7 @@ use crate::host::{ApplyError, tokens};
 use crate::observed::{FileSeen, Mode, ObserveError, Obstacle, ObstacleKind, Seen, TokensSeen};
 use crate::resource::{DirectorySpec, FileSpec, Resource, Spec, TokensSpec, Want};
 use crate::verdict::Verdict;
-use crate::{desired, diff, pki};
+use crate::{desired, diff, pki, rollout};
 
 /// The files of a host.
 pub struct Local<F> {
@@ -87,8 +87,10 @@ impl<F: FileSystem> Local<F> {
         let record = desired::bootstrap_token::RECORD;
         let tokens = self.read_text(record)?.map(|text| tokens::read(text.as_bytes())).unwrap_or_default();
         let generated_token = tokens.iter().find(|(_, token)| token.secret.is_some()).map(|(id, _)| id.clone());
-        // What cannot be read is put right, and tells nothing.
-        let etcd = self.read_text(&static_pod::path(etcd::NAME)).ok().flatten();
+        // What cannot be read is put right, and tells nothing. While a manifest is swapped, the one of before is in the record of that.
+        let text = |path: &str| self.read_text(path).ok().flatten();
+        let before = || Some(rollout::Record::read(&text(&rollout::path(etcd::NAME))?)?.before);
+        let etcd = text(&static_pod::path(etcd::NAME)).or_else(before);
         Ok(Facts {
             etcd_joined: etcd.and_then(|manifest| etcd::joined(cluster, &manifest)),
             hostname: self.machine.hostname.clone(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::cause::{changed, field_cause};
-use super::{Action, Cause, Context, Plan, Step, step};
+use super::{Action, Cause, Context, Step, step};
 use crate::cluster::{Cluster, DriftPolicy, DriftRule, Settings};
 use crate::desired::desired;
 use crate::diff::{self, left};
@@ -76,18 +76,14 @@ fn drifted(resource: &Resource, seen: &Seen, context: &Context<'_>) -> BTreeSet<
     }
 }
 
-/// Puts a step where the policy about its resource as a whole says.
-pub(super) fn place(step: Step, settings: &Settings, plan: &mut Plan) {
+/// What is to become of a step, by the policy about its resource as a whole.
+pub(super) fn of(step: &Step, settings: &Settings) -> DriftPolicy {
     let drift = step.action != Action::Wait
         && step.cause == Cause::Drift
         && step.changes.iter().all(|change| change.cause == Cause::Drift);
     // Where fields have policies of their own, what is left of the step is to be done.
     let whole = step.left.is_empty() || step.changes.is_empty();
-    match if drift && whole { of_whole(&settings.drift, &step.id) } else { DriftPolicy::Repair } {
-        DriftPolicy::Repair => plan.steps.push(step),
-        DriftPolicy::Report => plan.reported.push(step),
-        DriftPolicy::Leave => plan.left_alone += 1,
-    }
+    if drift && whole { of_whole(&settings.drift, &step.id) } else { DriftPolicy::Repair }
 }
 
 /// The policy of the last rule about a resource as a whole.
