@@ -32,6 +32,8 @@ def moves(test):
             node.reconcile()
         is_self_hosted(node)
         node.wait_until_ready()
+        for name in COMPONENTS:  # the API server takes half a minute
+            node.wait_for(f"the static {name} to end", lambda name=name: tasks(node, "pod", f"{name}-{node.name}") and "it runs")
     with test.check("a second run says No changes, and plan and status agree"):
         quiet(node)
     with test.check("what a control plane cannot host itself with is refused with its field, and nothing is touched"):
@@ -79,7 +81,12 @@ def components(node):
 
 def containers(node, name):
     """The ids of a component's containers that run."""
-    label = f'labels."io.kubernetes.container.name"=={name}'
+    return tasks(node, "container", name)
+
+
+def tasks(node, kind, name):
+    """The ids of what runs of a Pod, with its sandbox, or of a container of this name."""
+    label = f'labels."io.kubernetes.{kind}.name"=={name}'
     made = node.do("ctr", "--namespace=k8s.io", "containers", "list", "--quiet", label).stdout.split()
     return set(made) & set(node.do("ctr", "--namespace=k8s.io", "tasks", "list", "--quiet").stdout.split())
 
