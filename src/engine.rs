@@ -15,7 +15,7 @@ use crate::facts::Facts;
 use crate::guard;
 use crate::host::{ApplyError, Host};
 use crate::observed::{ObserveError, Observed, Seen};
-use crate::plan::{self, Action, Held, Plan, Previous, Refused, Step};
+use crate::plan::{self, Action, Held, Plan, Previous, Step};
 use crate::resource::{Desired, Id, Resource, Spec, Want};
 
 pub use claim::{Claim, claim};
@@ -133,7 +133,6 @@ fn look_at<H: Host + ?Sized>(
     let previous = last_good.map(|cluster| Previous { cluster, desired: before.as_ref().unwrap_or(&desired) });
     let mut plan = plan::plan(cluster, &desired, &observed, previous.as_ref(), &facts);
     hold_renewals(host, &desired, &mut plan);
-    refuse_shared(cluster, &desired, &observed, &mut plan);
     let hosted_before = before.map(|before| before.hosted).unwrap_or_default();
     Ok(Pass { facts, desired, observed, plan, hosted_before })
 }
@@ -150,27 +149,6 @@ fn about<H: Host + ?Sized>(desired: Desired, some: &BTreeSet<Id>, host: &H) -> (
     let mut observed = host.observe_part(&judged_by);
     observed.extend(host.observe_part(&part));
     (part, observed)
-}
-
-/// What all nodes share is refused to be taken back: another control plane host may have been upgraded before this one.
-fn refuse_shared(cluster: &Cluster, desired: &Desired, observed: &Observed, plan: &mut Plan) {
-    let shared: BTreeSet<&Id> =
-        desired.resources.iter().filter(|one| release::is_shared(one)).map(|one| &one.id).collect();
-    let ids: Vec<Id> = plan.steps.iter().map(|step| &step.id).filter(|id| shared.contains(id)).cloned().collect();
-    let later = if ids.is_empty() { None } else { release::later(cluster, observed) };
-    if let Some(later) = later {
-        let reason = format!(
-            "the cluster is at {later} by its ConfigMap kubeadm-config, and the configuration at {}: what all nodes share is not taken \
-             back; set kubernetesVersion to {later} here too",
-            cluster.version
-        );
-        plan.hold(desired, &ids.iter().map(|id| (id.clone(), reason.clone())).collect());
-        // Only a person can end it.
-        let held = std::mem::take(&mut plan.held);
-        let (refused, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| ids.contains(&held.id));
-        plan.held = held;
-        plan.refused.extend(refused.into_iter().map(|Held { id, reason }| Refused { id, reason }));
-    }
 }
 
 /// Nothing is renewed by a clock that may be wrong: what it makes would begin too late or end too early, as others see it.

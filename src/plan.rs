@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::cluster::{Cluster, DriftPolicy, Location};
+use crate::desired::release;
 use crate::diff::static_pod::{ROLLOUT, START};
 use crate::diff::{self, owned};
 use crate::facts::Facts;
@@ -328,7 +329,8 @@ fn place(resource: &Resource, context: &Context<'_>, stuck: &BTreeSet<&Id>, plan
                 DriftPolicy::Leave => plan.left_alone += 1,
                 DriftPolicy::Repair => {
                     let external_ca = context.facts.external_ca && context.previous.is_some();
-                    if let Some(why) = guard::objection(&step, external_ca, context.given_up.contains(&step.id)) {
+                    let why = guard::objection(&step, external_ca, context.given_up.contains(&step.id));
+                    if let Some(why) = why.or_else(|| release::objection(resource, context.cluster, context.observed)) {
                         plan.refused.push(refused(&step.id, &why));
                         return false;
                     }

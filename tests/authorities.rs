@@ -7,9 +7,9 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{SMALL, View, cluster, converge, put, reconcile};
+use common::{SMALL, View, cluster, converge, put, reconcile, rewrite};
 use planekeeper::facts::Owner;
-use planekeeper::host::files::{FileSystem, Writer};
+use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::observed::Mode;
 
@@ -19,11 +19,6 @@ const MANAGER: &str = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
 
 fn read(host: &Memory, path: &str) -> Vec<u8> {
     host.read(path).unwrap().unwrap_or_else(|| panic!("there is no {path}")).0
-}
-
-fn rewrite(host: &Memory, path: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
-    let (bytes, mode) = host.read(path).unwrap().unwrap();
-    Writer::new(View(host)).write(path, &change(bytes), mode).unwrap();
 }
 
 /// A CA of openssl's with a key usage and an end: its certificate and its key. It begins the day before the tests' clock stands still.

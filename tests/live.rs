@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use common::machine::{Fault, Machine, Run, up};
-use common::{SMALL, View, cluster, converge, copy};
+use common::{SMALL, View, cluster, converge, copy, rewrite};
 use planekeeper::cluster::Cluster;
 use planekeeper::engine;
 use planekeeper::facts::Facts;
-use planekeeper::host::files::{FileSystem, Writer};
+use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::observed::Seen;
 use planekeeper::plan::Action;
@@ -186,14 +186,14 @@ fn a_kubelets_certificate_that_a_person_brings_moves_to_where_the_kubelet_renews
     let (certificate, key) = planekeeper::kubeconfig::embedded(brought.as_bytes()).unwrap();
     machine.files.remove_file("/etc/kubernetes/pki/ca.key").unwrap();
     let manager = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
-    let (bytes, mode) = machine.files.read(manager).unwrap().unwrap();
-    let text = String::from_utf8(bytes).unwrap();
     let signs = [
         "--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt",
         "--cluster-signing-key-file=/etc/kubernetes/pki/ca.key",
     ];
-    let text = signs.iter().fold(text, |text, flag| text.replace(flag, &flag[..=flag.find('=').unwrap()]));
-    Writer::new(View(&machine.files)).write(manager, text.as_bytes(), mode).unwrap();
+    rewrite(&machine.files, manager, |content| {
+        let text = String::from_utf8(content).unwrap();
+        signs.iter().fold(text, |text, flag| text.replace(flag, &flag[..=flag.find('=').unwrap()])).into_bytes()
+    });
     let bring = || {
         machine.files.remove_file(path).unwrap();
         copy(&elsewhere, &machine.files, path);

@@ -5,11 +5,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{SMALL, View, cluster, converge, put, reconcile, setting, try_cluster};
+use common::{SMALL, View, cluster, converge, put, reconcile, rewrite, setting, try_cluster};
 use planekeeper::cluster::Cluster;
 use planekeeper::config::PatchFile;
 use planekeeper::engine::{self, Report, Run};
-use planekeeper::host::files::{FileSystem, Writer};
+use planekeeper::host::files::FileSystem;
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
 use planekeeper::resource::Id;
@@ -19,10 +19,11 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const KUBEADM_CONFIG: &str = "/cluster/kube-system/ConfigMap.kubeadm-config.yaml";
 
 fn edit(host: &Memory, path: &str, from: &str, to: &str) {
-    let (bytes, mode) = host.read(path).unwrap().unwrap_or_else(|| panic!("there is no {path}"));
-    let text = String::from_utf8(bytes).unwrap();
-    assert!(text.contains(from), "{text}");
-    Writer::new(View(host)).write(path, text.replace(from, to).as_bytes(), mode).unwrap();
+    rewrite(host, path, |content| {
+        let text = String::from_utf8(content).unwrap();
+        assert!(text.contains(from), "{text}");
+        text.replace(from, to).into_bytes()
+    });
 }
 
 fn manifest(component: &str) -> String {

@@ -151,18 +151,10 @@ impl Documents {
     /// Reads one file.
     fn read_file(&mut self, source: &Source) {
         let file = source.name.as_str();
-        if source.text.len() > MAX_BYTES {
-            let message = format!("the file has {} bytes: planekeeper reads at most {MAX_BYTES}", source.text.len());
-            self.report.shape(file, 1, "", message);
-            return;
-        }
         let mut empty = true;
-        for (before, text) in split(source.text.trim_start_matches('\u{feff}')) {
-            if is_blank(text) {
-                continue;
-            }
+        for node in nodes(&source.text) {
             empty = false;
-            match Node::parse(text, before) {
+            match node {
                 Ok(node) => self.document(&node, file),
                 Err(error) => self.report.shape(file, error.line, "", error.message),
             }
@@ -324,17 +316,15 @@ fn is_marker(line: &str, marker: &str) -> bool {
     line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
-/// The documents of a text that are more than comments.
-///
-/// # Errors
-/// The first that is not YAML, or that the text is longer than planekeeper reads.
-pub(super) fn nodes(text: &str) -> Result<Vec<Node>, Unreadable> {
-    if text.len() > MAX_BYTES {
-        let message = format!("it has {} bytes: planekeeper reads at most {MAX_BYTES}", text.len());
-        return Err(Unreadable { line: 1, message });
-    }
-    let documents = split(text.trim_start_matches('\u{feff}')).into_iter();
-    documents.filter(|(_, text)| !is_blank(text)).map(|(before, text)| Node::parse(text, before)).collect()
+/// The documents of a file that are more than comments, each or why it cannot be read; where the file is too long, that alone.
+pub(super) fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Unreadable>> {
+    let too_long = (text.len() > MAX_BYTES).then(|| {
+        let message = format!("the file has {} bytes: planekeeper reads at most {MAX_BYTES}", text.len());
+        Err(Unreadable { line: 1, message })
+    });
+    let documents = if too_long.is_some() { Vec::new() } else { split(text.trim_start_matches('\u{feff}')) };
+    let documents = documents.into_iter().filter(|(_, text)| !is_blank(text));
+    too_long.into_iter().chain(documents.map(|(before, text)| Node::parse(text, before)))
 }
 
 /// Nothing but comments and markers.

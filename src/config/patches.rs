@@ -32,7 +32,8 @@ pub fn parse(files: &[PatchFile], report: &mut Report) -> Vec<Patch> {
 
 /// The documents of a file, as kubeadm reads them: their keys are texts, whatever YAML makes of `on` or `1.10`.
 fn read(file: &PatchFile, report: &mut Report) -> Result<Vec<Value>, String> {
-    let documents = documents::nodes(&file.text).map_err(|error| format!("line {}: {}", error.line, error.message))?;
+    let documents: Result<Vec<Node>, _> = documents::nodes(&file.text).collect();
+    let documents = documents.map_err(|error| format!("line {}: {}", error.line, error.message))?;
     for document in &documents {
         schema::duplicates(document, "", &file.name, report);
     }

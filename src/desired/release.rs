@@ -27,9 +27,19 @@ pub(super) fn wait_for_server(cluster: &Cluster, desired: &mut Desired, made_of:
     }
 }
 
-/// The release that the cluster says it is at, where that is a later one than the configuration's.
+/// Why what is shared is not changed: another control plane host has been upgraded before this one, and it would be taken back.
 #[must_use]
-pub fn later(cluster: &Cluster, observed: &Observed) -> Option<Version> {
+pub fn objection(resource: &Resource, cluster: &Cluster, observed: &Observed) -> Option<String> {
+    let later = if is_shared(resource) { later(cluster, observed)? } else { return None };
+    Some(format!(
+        "the cluster is at {later} by its ConfigMap kubeadm-config, and the configuration at {}: what all nodes share is not taken back; \
+         set kubernetesVersion to {later} here too",
+        cluster.version
+    ))
+}
+
+/// The release that the cluster says it is at, where that is a later one than the configuration's.
+fn later(cluster: &Cluster, observed: &Observed) -> Option<Version> {
     let Some(Ok(Seen::Object(Some(object)))) = observed.get(&upload_config::id()) else { return None };
     let uploaded = yaml::parse(object.pointer("/data/ClusterConfiguration")?.as_str()?).ok()?;
     let version: Version = uploaded["kubernetesVersion"].as_str()?.parse().ok()?;

@@ -14,7 +14,7 @@ use planekeeper::cluster::Cluster;
 use planekeeper::config::{self, PatchFile, Source};
 use planekeeper::engine::{self, Report};
 use planekeeper::facts::Machine;
-use planekeeper::host::files::{FileSystem, Look};
+use planekeeper::host::files::{FileSystem, Look, Writer};
 use planekeeper::host::local::Setting;
 use planekeeper::host::memory::Memory;
 use planekeeper::host::sandbox::Sandbox;
@@ -111,6 +111,12 @@ pub fn put(files: &Memory, path: &str, content: &[u8], mode: Mode) {
     let mut handle = files.create(path).unwrap();
     files.write(&mut handle, content).unwrap();
     files.grant(&handle, mode).unwrap();
+}
+
+/// Changes what is in a file that is there.
+pub fn rewrite(files: &Memory, path: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let (content, mode) = files.read(path).unwrap().unwrap_or_else(|| panic!("{path} is not there"));
+    Writer::new(View(files)).write(path, &change(content), mode).unwrap();
 }
 
 /// Puts a file of one host on another, where there is none.

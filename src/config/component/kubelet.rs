@@ -45,10 +45,9 @@ pub fn complete(document: Option<&Value>, defaults: &KubeletDefaults) -> Result<
     let cluster_dns = vec![defaults.cluster_dns.to_string()];
     // A list that is empty is one, to kubeadm: Pods get the host's name servers.
     if !document.is_some_and(|document| document.get("clusterDNS").is_some_and(Value::is_array)) {
-        config.cluster_dns = cluster_dns;
-    } else if config.cluster_dns != cluster_dns {
-        advice.say("clusterDNS", format!("is {:?}; kubeadm recommends {cluster_dns:?}", config.cluster_dns));
+        config.cluster_dns.clone_from(&cluster_dns);
     }
+    advice.prefer("clusterDNS", &mut config.cluster_dns, &cluster_dns.clone(), cluster_dns);
     advice.prefer("clusterDomain", &mut config.cluster_domain, &none, defaults.dns_domain.to_owned());
     let authentication = &mut config.authentication;
     let ca = format!("{}/ca.crt", defaults.certificates_dir);
